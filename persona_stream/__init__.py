@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from persona_stream.core.content import Attachment, Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Principal, Query, Turn, Usage
-from persona_stream.errors import BackendError, BackendUnavailable
+from persona_stream.errors import BackendError, BackendUnavailable, InputUnavailable
 
 if TYPE_CHECKING:
     from persona_stream.app import PersonaStream, create_app
@@ -24,6 +24,7 @@ __all__ = [
     "BackendError",
     "BackendUnavailable",
     "Image",
+    "InputUnavailable",
     "PersonaStream",
     "Principal",
     "Query",

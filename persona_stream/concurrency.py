@@ -207,6 +207,11 @@ class HubThread:
         self._thread = _thread_id()
 
     @property
+    def ident(self) -> int:
+        """Identifier of the thread."""
+        return self._thread
+
+    @property
     def is_current(self) -> bool:
         """Whether the caller is a greenlet of this thread that may switch."""
         return _thread_id() == self._thread and gevent.getcurrent() is not self._hub

@@ -3,6 +3,7 @@
     PersonaStreamError
     ├── ConfigurationError            the program cannot start; the text says what to do
     │   └── SettingsError             a setting has an unknown name or an invalid value
+    ├── InputUnavailable              the user cannot be asked; the text is the question
     ├── BackendError                  the backend failed with a text for the client
     │   └── BackendUnavailable        it failed before any output; a fallback may succeed
     └── HTTPError                     error response before the first byte
@@ -89,6 +90,14 @@ class BackendUnavailable(BackendError):
     """
 
 
+class InputUnavailable(PersonaStreamError):
+    """Question that cannot be put to the user: the protocol of the request has no form for it, or the run has ended.
+
+    Raised by ``query.ask``; its text is the question. Unless ``process_query`` catches it, the question becomes the
+    answer.
+    """
+
+
 class HTTPError(PersonaStreamError):
     """Error response with its true HTTP status, before the first byte of a stream.
 
@@ -163,7 +172,7 @@ class NotAcceptable(HTTPError, status=406, code="not_acceptable"):
 
 
 class Conflict(HTTPError, status=409, code="conflict"):
-    """Idempotency key that was used with another request."""
+    """Idempotency key that was used with another request, or question of a run that is not open any more."""
 
 
 class Gone(HTTPError, status=410, code="gone"):

@@ -27,7 +27,7 @@ from persona_stream.errors import ConfigurationError
 Extractor = Callable[[Query], object]
 
 # Internal fields, and fields that only a backend with the matching capability needs, are available from the query.
-_UNBOUND_FIELDS = frozenset({"_context", "_protocol", "parts", "tool_turns", "tools", "tool_choice"})
+_UNBOUND_FIELDS = frozenset({"_can_ask", "_context", "_protocol", "parts", "tool_turns", "tools", "tool_choice"})
 
 FIELDS: Mapping[str, Extractor] = {
     name: attrgetter(name)

@@ -40,6 +40,17 @@ class Progress(Struct, frozen=True, gc=False):
     eta: float | None = None
 
 
+class InputRequired(Progress, frozen=True, gc=False):
+    """Progress of a run that waits for the user's answer; ``message`` is the question.
+
+    A protocol without an event for it shows the question as the progress.
+    """
+
+    input_id: str = ""
+    choices: tuple[str, ...] | None = None
+    expires_in: float = 0.0  # seconds that the question stays open
+
+
 class AnswerReady(Struct, frozen=True, gc=False):
     """Start of the answer, ``seconds`` after the run started."""
 
@@ -106,6 +117,7 @@ Event = (
     RunOpened
     | QueuePosition
     | Progress
+    | InputRequired
     | AnswerReady
     | ReasoningChunk
     | TextChunk

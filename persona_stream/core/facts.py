@@ -67,6 +67,23 @@ class ProgressReported(Struct, frozen=True, tag="reported"):
     fraction: float | None
 
 
+class InputRequested(Struct, frozen=True, tag="input_requested", omit_defaults=True):
+    """Question of the backend to the user."""
+
+    request: query.InputRequest
+
+
+class InputClosed(Struct, frozen=True, tag="input_closed", omit_defaults=True):
+    """Answer to a question of the backend, or its timeout (``None``). The first one of a question counts.
+
+    ``attempt`` identifies the request that brought the answer.
+    """
+
+    input_id: str
+    value: str | None = None
+    attempt: str = ""
+
+
 class ReasoningDelta(Struct, frozen=True, tag="reasoned"):
     """Part of the model's reasoning."""
 
@@ -113,7 +130,19 @@ class Failed(Struct, frozen=True, tag="failed", omit_defaults=True):
 
 _FINAL_FACTS = (Answered, Failed)  # a tuple: a union would be built anew for each fact that is checked
 
-Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | AnswerDelta | ProviderDelta | Answered | Failed
+Fact = (
+    Accepted
+    | Queued
+    | Started
+    | ProgressReported
+    | InputRequested
+    | InputClosed
+    | ReasoningDelta
+    | AnswerDelta
+    | ProviderDelta
+    | Answered
+    | Failed
+)
 
 
 class Entry(Struct, frozen=True):
@@ -140,6 +169,47 @@ def is_ending(fact: Fact) -> bool:
 def has_ended(entries: Sequence[Entry]) -> bool:
     """Return whether the last fact of a journal is final."""
     return is_ending(entries[-1].fact)
+
+
+def find_input(entries: Sequence[Entry], input_id: str) -> query.InputRequest | None:
+    """Return the question with this id that was put to the user."""
+    asked = (entry.fact.request for entry in entries if isinstance(entry.fact, InputRequested))
+    return next((request for request in asked if request.input_id == input_id and not request.is_refused), None)
+
+
+def has_asked(entries: Sequence[Entry]) -> bool:
+    """Return whether the backend has asked the user, or has tried to."""
+    return any(isinstance(entry.fact, InputRequested) for entry in entries)
+
+
+class OpenInputs:
+    """Questions of a run that are open, from its facts in their order."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[float, query.InputRequest]] = {}
+
+    def add(self, at: float, fact: Fact) -> None:
+        """Apply a fact."""
+        match fact:
+            case InputRequested(request=request) if not request.is_refused:
+                self._open[request.input_id] = (at, request)
+            case InputClosed(input_id=input_id):
+                self._open.pop(input_id, None)
+            case Answered() | Failed():
+                self._open.clear()
+
+    @property
+    def oldest(self) -> tuple[float, query.InputRequest] | None:
+        """The question that subscribers see, and when it was asked; ``None`` if none is open."""
+        return next(iter(self._open.values()), None)
+
+
+def closed_input(entries: Sequence[Entry], input_id: str) -> InputClosed | None:
+    """Return the fact that closed a question: the first of them."""
+    closed = (entry.fact for entry in entries if isinstance(entry.fact, InputClosed))
+    return next((fact for fact in closed if fact.input_id == input_id), None)
 
 
 def run_terms(entries: Sequence[Entry]) -> Accepted:

@@ -76,6 +76,7 @@ class StreamProjection:
         "_has_sent",
         "_has_text",
         "_held_text",
+        "_inputs",
         "_is_started",
         "_journal",
         "_next_progress",
@@ -100,6 +101,7 @@ class StreamProjection:
         self._has_text = False
         self._has_pauses = True
         self._is_started = False
+        self._inputs = facts.OpenInputs()
         self._queued: facts.Queued | None = None  # while the run is queued
         self._clock_offset = 0.0
         self._accepted_at = 0.0
@@ -179,6 +181,12 @@ class StreamProjection:
             case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
+            case facts.InputRequested() | facts.InputClosed():
+                self._inputs.add(at, fact)
+                self._next_progress = at  # the next event shows the question, or that it is closed
+                held = tuple(self._flush_held_text(self._facts_read - 1))
+                self._advance()
+                return held
             case facts.ProviderDelta(dialect=dialect, fields=fields):
                 if self._advance() and dialect == self._options.dialect:
                     return (events.ProviderChunk(self._position, fields),)
@@ -225,7 +233,23 @@ class StreamProjection:
             # At multiples of the interval, the same for all subscribers.
             self._next_progress = self._started_at + (ticks + 1) * style.interval
         percent, eta = (100, None) if self._has_text else self._progress.estimate(elapsed)
+        if (asked := self._inputs.oldest) is not None:
+            return self._input_event(*asked, percent, elapsed)
         return events.Progress(self._position, self._status_text(ticks, elapsed, eta), percent, elapsed, eta)
+
+    def _input_event(
+        self, asked_at: float, request: query.InputRequest, percent: int, elapsed: float
+    ) -> events.InputRequired:
+        expires_at = snapshot.input_expires_at(asked_at, request, self._started_at + self._deadline)
+        return events.InputRequired(
+            self._position,
+            request.question,
+            percent,
+            elapsed,
+            input_id=request.input_id,
+            choices=request.choices,
+            expires_in=max(0.0, expires_at - self._now()),
+        )
 
     def _status_text(self, ticks: int, elapsed: float, eta: float | None) -> str:
         locale = self._options.locale

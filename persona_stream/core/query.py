@@ -5,16 +5,31 @@ caller, ``UpstreamCall`` records one HTTP call to a provider, and ``QueryContext
 """
 
 import math
+import secrets
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.content import Attachment, Part, ProviderFields, Tool, ToolCall, ToolChoice, attachments_of
+from persona_stream.core.content import (
+    Attachment,
+    Part,
+    ProviderFields,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    attachments_of,
+    replace_unencodable,
+)
+from persona_stream.errors import InputUnavailable
 from persona_stream.personas.persona import Persona
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,32 @@ class NullCancelToken:
 NEVER_CANCELLED: CancelSignal = NullCancelToken()
 
 
+MAX_INPUT_CHARACTERS = 32_768  # of a question, and of an answer to it
+MAX_CHOICES = 100
+MAX_CHOICE_CHARACTERS = 1000
+
+
+class InputRequest(Struct, frozen=True, omit_defaults=True):
+    """Question of a backend to the user.
+
+    It stays open for ``timeout`` seconds, or else until the deadline. ``is_refused``: whether the protocol of the run
+    cannot ask, so that the question was not put to the user.
+    """
+
+    input_id: str
+    question: str
+    choices: tuple[str, ...] | None = None
+    timeout: float | None = None
+    is_refused: bool = False
+
+
+class PendingInput(Protocol):
+    """Answer to a question that the user may still give."""
+
+    def result(self) -> str | None:
+        """Wait for the answer; return ``None`` at the timeout, and raise ``InputUnavailable`` if the run ends."""
+
+
 class QueryContext:
     """Connection of a running query to its run. The base class, for a query without a run, discards everything.
 
@@ -107,6 +148,10 @@ class QueryContext:
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Record a call to a provider."""
+
+    def on_ask(self, request: InputRequest) -> PendingInput:
+        """Put a question to the user; one that ``is_refused`` is only recorded."""
+        raise InputUnavailable(request.question)
 
 
 NO_CONTEXT = QueryContext()
@@ -179,6 +224,7 @@ class Query:
     principal: Principal = field(default_factory=lambda: Principal(subject="anonymous"))
     _context: QueryContext = field(default=NO_CONTEXT, repr=False, compare=False)
     _protocol: str = field(default="", repr=False, compare=False)
+    _can_ask: bool = field(default=False, repr=False, compare=False)
 
     @property
     def protocol(self) -> str:
@@ -216,6 +262,53 @@ class Query:
     def send_reasoning(self, text: str | None) -> None:
         """Send the next part of the model's reasoning to the subscribers. Otherwise as ``send``."""
         self._context.on_reasoning("" if text is None else _require_string(text, "send_reasoning"))
+
+    def ask(self, question: str, choices: Sequence[str] | None = None, timeout: float | None = None) -> str | None:
+        """Ask the user while the run is in progress, and wait for the answer.
+
+        The run keeps its slot meanwhile, and its deadline stays. In an ``async def``, use ``ask_async``.
+
+        Args:
+            question: the question: 1 to 32,768 characters.
+            choices: the allowed answers, at most 100; ``None`` for any text.
+            timeout: the seconds to wait; ``None`` to wait until the deadline of the run.
+
+        Returns:
+            The answer: one of the choices, if there are any, or else a text that may be empty. ``None`` after the
+            timeout.
+
+        Raises:
+            InputUnavailable: the protocol of the request cannot ask, or the run has ended. Unless the backend catches
+                it, the question becomes the answer.
+            RuntimeError: the caller is code of an event loop, which would stop.
+            TypeError: an argument has the wrong type.
+            ValueError: an argument has an invalid value.
+        """
+        if _runs_in_event_loop():
+            raise RuntimeError("ask() would block the event loop: use `await query.ask_async(...)`")
+        return self._put_question(question, choices, timeout).result()
+
+    async def ask_async(
+        self, question: str, choices: Sequence[str] | None = None, timeout: float | None = None
+    ) -> str | None:
+        """Ask the user as ``ask`` does, without blocking the event loop."""
+        import asyncio  # only where an event loop runs: the server has none
+
+        # Only workers have event loops, and there it is a future.
+        return await asyncio.wrap_future(cast("Future[str | None]", self._put_question(question, choices, timeout)))
+
+    def _put_question(self, question: str, choices: Sequence[str] | None, timeout: float | None) -> PendingInput:
+        request = InputRequest(
+            secrets.token_hex(8),
+            _check_length(question, "question", MAX_INPUT_CHARACTERS),
+            None if choices is None else _check_choices(choices),
+            None if timeout is None else _check_timeout(timeout),
+            is_refused=not self._can_ask,
+        )
+        pending = self._context.on_ask(request)
+        if request.is_refused:
+            raise InputUnavailable(request.question)
+        return pending
 
     def send_extras(self, extras: ProviderFields) -> None:
         """Send fields of the message beside text and reasoning to clients with the provider's protocol.
@@ -261,6 +354,36 @@ def message_with_notes(query: Query) -> str:
 def all_turns(query: Query) -> tuple[Turn, ...]:
     """Return the conversation of a query: its history, its message as a turn of the user, and its tool turns."""
     return (*query.history, Turn("user", query.message, query.parts), *query.tool_turns)
+
+
+def _runs_in_event_loop() -> bool:
+    # Not loaded in a server, which has no event loop.
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def _check_length(text: object, name: str, limit: int) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"ask(): {name} must be a string, not {type(text).__name__}")
+    if not 0 < len(text) <= limit:
+        raise ValueError(f"ask(): {name} must have 1 to {limit:,} characters, not {len(text):,}")
+    return replace_unencodable(text)
+
+
+def _check_choices(choices: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(choices, str):
+        raise TypeError("ask(): choices must be a list of strings, not one string")
+    checked = tuple(_check_length(choice, "each choice", MAX_CHOICE_CHARACTERS) for choice in choices)
+    if not 0 < len(set(checked)) == len(checked) <= MAX_CHOICES:
+        raise ValueError(f"ask(): choices must be 1 to {MAX_CHOICES} different strings")
+    return checked
+
+
+def _check_timeout(timeout: float) -> float:
+    seconds = float(timeout)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"ask(): timeout must be finite and positive, not {timeout}")
+    return seconds
 
 
 def _require_string(text: object, name: str) -> str:

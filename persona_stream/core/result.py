@@ -10,7 +10,7 @@ from typing import get_args
 import msgspec
 
 from persona_stream.core import content, facts, query
-from persona_stream.errors import BackendError, BackendErrorCode
+from persona_stream.errors import BackendError, BackendErrorCode, InputUnavailable
 from persona_stream.logging import log_remote_error
 
 logger = logging.getLogger("persona_stream.runs")
@@ -44,6 +44,13 @@ def capture(function: Callable[..., object], *args: object) -> TaskResult:
         return Raised(error)
 
 
+def answer_with_question(result: TaskResult) -> TaskResult:
+    """Return the question as the answer if it could not be put to the user; otherwise the result itself."""
+    if isinstance(result, Raised) and isinstance(result.error, InputUnavailable):
+        return Returned(str(result.error))
+    return result
+
+
 class WorkerError(Exception):
     """Failure of process_query in another process. The text, and the traceback of that process, are for the log."""
 
@@ -73,8 +80,10 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
     A string, or the text of an ``Answer``, is the answer, with lone surrogates and NUL replaced. Text of white space
     alone, without reasoning, is a ``backend_error``, unless text was sent before, the answer calls tools, or its
     ``finish`` says that it is cut short. Any other type is a programming error: ``internal``. The whole answer, with
-    the ``sent_bytes`` sent before, may have ``max_bytes``. ``name`` is that of the backend, for the log.
+    the ``sent_bytes`` sent before, may have ``max_bytes``. A question that could not be put to the user is the answer
+    too. ``name`` is that of the backend, for the log.
     """
+    result = answer_with_question(result)
     if isinstance(result, Raised):
         return (_to_failure(result.error, max_bytes),)
     value = query.Answer(result.value) if isinstance(result.value, str) else result.value

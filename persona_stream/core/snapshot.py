@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from persona_stream.core import facts, forecast
+from persona_stream.core import facts, forecast, query
 
-RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
+RunStatus = Literal["queued", "processing", "input_required", "complete", "error", "timeout", "cancelled"]
 
 START_PERCENT = 5
 MAX_WAITING_PERCENT = 95
@@ -141,11 +141,14 @@ class RunSnapshot:
     text: str
     reasoning: str
     progress: ProgressTracker
+    open_input: tuple[float, query.InputRequest] | None = None  # with the time at which it was asked
 
     @property
     def status(self) -> RunStatus:
         """Status of the run."""
         if self.ending is None:
+            if self.open_input is not None:
+                return "input_required"
             return "queued" if self.started_at is None else "processing"
         return final_status(self.ending)
 
@@ -154,11 +157,22 @@ class RunSnapshot:
         since = self.accepted_at if self.started_at is None else self.started_at
         return max(0.0, (now if self.ended_at is None else self.ended_at) - since)
 
+    def input_expires_in(self, now: float) -> float:
+        """Return the seconds for which the question stays open; 0.0 without one."""
+        if self.open_input is None or self.started_at is None:
+            return 0.0
+        return max(0.0, input_expires_at(*self.open_input, self.started_at + self.run.deadline) - now)
+
     def percent(self, now: float) -> int:
         """Return the progress that subscribers see at this moment, 5 to 100."""
         if isinstance(self.ending, facts.Answered):
             return 100
         return self.progress.percent(0.0 if self.started_at is None else self.elapsed(now))
+
+
+def input_expires_at(asked_at: float, request: query.InputRequest, deadline_at: float) -> float:
+    """Return the moment until which a question stays open."""
+    return deadline_at if request.timeout is None else min(asked_at + request.timeout, deadline_at)
 
 
 def final_status(ending: facts.Answered | facts.Failed) -> RunStatus:
@@ -180,7 +194,9 @@ def take_snapshot(entries: Sequence[facts.Entry]) -> RunSnapshot:
     text_at = None
     texts: list[str] = []
     reasoning: list[str] = []
+    inputs = facts.OpenInputs()
     for entry in entries:
+        inputs.add(entry.at, entry.fact)
         match entry.fact:
             case facts.Started() as started:
                 started_at = entry.at
@@ -195,4 +211,12 @@ def take_snapshot(entries: Sequence[facts.Entry]) -> RunSnapshot:
     last = entries[-1]
     ending = last.fact if isinstance(last.fact, facts.Answered | facts.Failed) else None
     times = (entries[0].at, started_at, text_at, None if ending is None else last.at)
-    return RunSnapshot(run, *times, ending, text="".join(texts), reasoning="".join(reasoning), progress=progress)
+    return RunSnapshot(
+        run,
+        *times,
+        ending,
+        text="".join(texts),
+        reasoning="".join(reasoning),
+        progress=progress,
+        open_input=inputs.oldest,
+    )

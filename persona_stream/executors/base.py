@@ -8,7 +8,7 @@ from msgspec import Struct
 from persona_stream.backends.base import Backend, BackendDescription, WorkerDescription
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.facts import Started
-from persona_stream.core.query import Query, UpstreamCall
+from persona_stream.core.query import InputRequest, Query, UpstreamCall
 from persona_stream.core.result import TaskResult
 
 
@@ -45,6 +45,9 @@ class TaskCallbacks(Protocol):
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Handle a call to a provider. Must not block."""
 
+    def on_ask(self, request: InputRequest) -> None:
+        """Handle a question to the user; ``Task.answer`` receives the answer. Must not block."""
+
     def on_result(self, result: TaskResult) -> None:
         """Handle the result, after everything that the query sent before it."""
 
@@ -57,6 +60,9 @@ class Task(Protocol):
 
     def cancel(self) -> bool:
         """Stop the query without waiting; ``False`` if its code cannot be stopped and continues until it returns."""
+
+    def answer(self, input_id: str, value: str | None) -> None:
+        """Pass the answer to a question of the query, or ``None`` at its timeout, without waiting."""
 
 
 class ExecutorStatistics(Struct, frozen=True):

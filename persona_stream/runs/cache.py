@@ -3,7 +3,8 @@
 Invariants:
     The key contains everything that an answer depends on. A question that continues a conversation, or must not be
     stored, has no key.
-    Only complete answers without tool calls are kept: no failures, and none that a limit cut short.
+    Only complete answers without tool calls are kept: no failures, none that a limit cut short, and none of a backend
+    that asked the user.
     An unavailable store is an empty one.
 """
 
@@ -94,7 +95,7 @@ class AnswerCache:
 def answer_of(entries: Sequence[facts.Entry]) -> CachedAnswer | None:
     """Return the answer of a run for later runs, or ``None`` if it is not one that may be repeated."""
     ending = entries[-1].fact
-    if not isinstance(ending, facts.Answered) or ending.finish != "stop" or ending.calls:
+    if not isinstance(ending, facts.Answered) or ending.finish != "stop" or ending.calls or facts.has_asked(entries):
         return None
     snapshot = take_snapshot(entries)
     return CachedAnswer(snapshot.reasoning, msgspec.structs.replace(ending, text=snapshot.text, cached=True))

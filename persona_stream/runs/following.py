@@ -41,6 +41,11 @@ class FollowingTask:
             self._run.on_released()
         return True
 
+    def answer(self, input_id: str, value: str | None) -> None:
+        """Pass on the answer to a question of the query."""
+        if self._task is not None:
+            self._task.answer(input_id, value)
+
     def _on_append(self) -> None:
         entries = self._leader.entries
         while self._read < len(entries) and not self._is_over:
@@ -48,7 +53,7 @@ class FollowingTask:
             self._read += 1
             if isinstance(fact, facts.ProgressReported):
                 self._run.on_progress(fact.message, fact.fraction)
-            elif facts.is_ending(fact):
+            elif facts.is_ending(fact) or isinstance(fact, facts.InputRequested):  # the question is for its own user
                 self._stop()
                 gevent.spawn(self._end)  # a listener must not block
 

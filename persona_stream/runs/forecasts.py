@@ -249,14 +249,14 @@ def features_of(terms: facts.Accepted, history_tokens: int, at: float) -> RunFea
 
 
 def finished_run(entries: Sequence[facts.Entry]) -> FinishedRun | None:
-    """Return the duration of a run until its text; ``None`` if it failed, or never started."""
+    """Return the duration of a run until its text; ``None`` if it failed, never started, or asked the user."""
     started = next((entry for entry in entries if isinstance(entry.fact, facts.Started)), None)
     if started is None or not isinstance(started.fact, facts.Started):
         return None
     features = features_of(facts.run_terms(entries), started.fact.history_tokens, started.at)
     for entry in entries:
         match entry.fact:
-            case facts.Answered(cached=True):
+            case facts.Answered(cached=True) | facts.InputRequested():  # the user takes any time to answer
                 return None
             case facts.AnswerDelta() | facts.Answered():
                 return FinishedRun(max(0.0, entry.at - started.at), "complete", features)

@@ -15,7 +15,15 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.forecast import Forecast
 from persona_stream.core.query import Query
 from persona_stream.core.run_id import new_run_id
-from persona_stream.errors import Gone, NotFound, Overloaded, ShuttingDown, Unavailable
+from persona_stream.errors import (
+    Conflict,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    ShuttingDown,
+    Unavailable,
+)
 from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
 from persona_stream.logging import current_run_id
@@ -29,6 +37,8 @@ from persona_stream.runs.run import ActiveRun, RunLimits
 logger = logging.getLogger("persona_stream.runs")
 
 CONFIRM_TIMEOUT = 2.0  # seconds until an ending is stored
+INPUT_NOT_FOUND_MESSAGE = "The run has not asked this question: take input_id from its newest input_required event"
+INPUT_CLOSED_MESSAGE = "The question is not open any more: it was answered, or has expired, or the run has ended"
 _CLAIM_MARGIN = 5.0  # seconds
 CANCEL_TIMEOUT = 1.0  # second that a cancelled task has to stop
 
@@ -161,6 +171,35 @@ class RunManager:
             journal.append(facts.Failed("cancelled"))
         wait_until_finished(journal, CONFIRM_TIMEOUT)
 
+    def answer_input(self, journal: Journal, answer: facts.InputClosed) -> None:
+        """Answer a question of a run, and wait up to two seconds until the answer is stored.
+
+        Raises:
+            NotFound: the run has not asked this question.
+            InvalidRequest: the answer is not one of the choices.
+            Conflict: the question was answered, or has expired, or the run has ended.
+            Unavailable: the journal store is unavailable.
+        """
+        if (request := facts.find_input(journal.entries, answer.input_id)) is None:
+            journal.refresh()  # the client may have read the question in another process
+            request = facts.find_input(journal.entries, answer.input_id)
+        if request is None:
+            raise NotFound(INPUT_NOT_FOUND_MESSAGE)
+        if request.choices is not None and answer.value not in request.choices:
+            raise InvalidRequest(f"value: must be one of {', '.join(request.choices)}", "value")
+
+        def find_closed() -> facts.InputClosed | None:
+            return facts.closed_input(journal.entries, answer.input_id)
+
+        if find_closed() is None:
+            journal.append(answer)
+        wait_until_finished(journal, CONFIRM_TIMEOUT, lambda: find_closed() is not None)
+        closed = find_closed()
+        if closed is None and not facts.has_ended(journal.entries):
+            raise Unavailable("The answer could not be stored; retry in 2 s", RETRY_AFTER)
+        if closed is None or closed.attempt != answer.attempt:
+            raise Conflict(INPUT_CLOSED_MESSAGE)
+
     def delete(self, journal: Journal) -> None:
         """End a run, if it has not ended, and delete its journal; raise ``Unavailable`` if the store is."""
         self.cancel(journal)
@@ -238,7 +277,8 @@ class RunManager:
             leader = self._journals.follow(leader_id)
         except (NotFound, Gone, Unavailable):
             return None
-        if facts.has_ended(leader.entries) and answer_of(leader.entries) is None:
+        gives_no_answer = facts.has_ended(leader.entries) or facts.has_asked(leader.entries)
+        if gives_no_answer and answer_of(leader.entries) is None:
             return None
         return leader
 

@@ -20,7 +20,7 @@ from persona_stream.core import coalescing, facts, usage
 from persona_stream.core.clock import Clock
 from persona_stream.core.content import MAX_SLICE_CHARACTERS, ProviderFields
 from persona_stream.core.forecast import Forecast
-from persona_stream.core.query import Answer, Query, UpstreamCall
+from persona_stream.core.query import Answer, InputRequest, Query, UpstreamCall
 from persona_stream.core.result import Returned, TaskResult, check_extras, text_length, to_final_facts
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
@@ -77,8 +77,8 @@ class ActiveRun:
     """Run in progress; the callbacks of its task."""
 
     __slots__ = (
-        "_context", "_deadline", "_deltas", "_grace_timer", "_history_tokens", "_host", "_observed", "_progress",
-        "_subscribers", "_task", "ended", "is_orphaned", "journal", "request", "reservation", "run_id",
+        "_context", "_deadline", "_deltas", "_grace_timer", "_history_tokens", "_host", "_inputs", "_observed",
+        "_progress", "_subscribers", "_task", "ended", "is_orphaned", "journal", "request", "reservation", "run_id",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +99,7 @@ class ActiveRun:
         self._task: Task | None = None
         self._deadline: Timer | None = None
         self._grace_timer: Timer | None = None
+        self._inputs: dict[str, Timer | None] = {}  # the open questions of the task, with the timers of their timeouts
         self._progress: buffering.ProgressThrottle | None = None
         self._deltas: buffering.DeltaBuffer | None = None
         journal.subscribe(self._on_append)
@@ -172,6 +173,17 @@ class ActiveRun:
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Notify the observers of a call to a provider."""
         self._host.notify(self.run_id, base.UpstreamCalled(call))
+
+    def on_ask(self, request: InputRequest) -> None:
+        """Write a question to the user, after the text before it, and start its timeout."""
+        if self._deltas is not None:
+            self._deltas.flush()
+        if self.ended:
+            return
+        if not request.is_refused:
+            expire = partial(self.journal.append, facts.InputClosed(request.input_id))
+            self._inputs[request.input_id] = None if request.timeout is None else Timer(request.timeout, expire)
+        self.journal.append(facts.InputRequested(request))
 
     def on_result(self, result: TaskResult) -> None:
         """Write the ending of the result, if the run has not ended."""
@@ -254,7 +266,10 @@ class ActiveRun:
         """Pass new facts to the observers; after the ending, close the run."""
         entries = self.journal.entries
         while self._observed < len(entries):
+            fact = entries[self._observed].fact
             self._observed += 1
+            if isinstance(fact, facts.InputClosed) and fact.input_id in self._inputs:
+                self._close_input(fact)
             self._host.on_fact(entries if self._observed == len(entries) else entries[: self._observed])
         if facts.has_ended(self.journal.entries):
             if not self.ended:
@@ -263,9 +278,15 @@ class ActiveRun:
             self.journal.unsubscribe(self._on_append)
             self._host.on_finished(self)
 
+    def _close_input(self, fact: facts.InputClosed) -> None:
+        if (timer := self._inputs.pop(fact.input_id)) is not None:
+            timer.cancel()
+        if self._task is not None:
+            self._task.answer(fact.input_id, fact.value)
+
     def _close(self) -> None:
         self.ended = True
-        for timer in (self._deadline, self._grace_timer, self._progress, self._deltas):
+        for timer in (self._deadline, self._grace_timer, self._progress, self._deltas, *self._inputs.values()):
             if timer is not None:
                 timer.cancel()
         # Each of them refers to this run: without the cycles, memory is freed at once and not by the collector.
@@ -273,6 +294,7 @@ class ActiveRun:
         self._grace_timer = None
         self._progress = None
         self._deltas = None
+        self._inputs.clear()
 
     def _cancel_task(self) -> None:
         if self._task is not None and not self._task.cancel():

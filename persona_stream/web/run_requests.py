@@ -85,8 +85,12 @@ def is_sdk_retry(key: IdempotencyKey) -> bool:
     return key.joins and key.key.startswith(_SDK_KEY)
 
 
-def build_run_request(request: Request, services: Services, style: StreamStyle, grace: float | None) -> RunRequest:
+def build_run_request(
+    request: Request, services: Services, style: StreamStyle, grace: float | None, *, can_ask: bool
+) -> RunRequest:
     """Return the run request of a native chat request; it lives on without subscribers for ``grace`` seconds.
+
+    ``can_ask``: whether the backend may ask the user while the run is in progress.
 
     Raises:
         HTTPError: The request cannot be served; nothing was started.
@@ -107,6 +111,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         persona=route.persona,
         timeout=_run_timeout(request, services, chat.timeout),
         principal=principal,
+        _can_ask=can_ask,
     )
     if chat.attachments:
         query = replace(query, parts=(query.message, *parse_native(chat.attachments)))

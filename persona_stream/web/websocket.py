@@ -1,8 +1,9 @@
 """WebSocket connections: many runs on one connection, with the events, errors and rules of Server-Sent Events.
 
 Each message of a client becomes a request to the application: ``start`` to the stream of style smart, ``subscribe`` to
-the events of a run, ``cancel`` to its cancellation. So authentication and the expiry of tokens, rate limits, admission,
-the log and all refusals are those of HTTP, and the events come from the same streams.
+the events of a run, ``cancel`` to its cancellation, ``input`` to the answer to its question. So authentication and the
+expiry of tokens, rate limits, admission, the log and all refusals are those of HTTP, and the events come from the same
+streams.
 
 Source: RFC 6455.
 
@@ -52,11 +53,13 @@ _HANDSHAKE_HEADERS = ("HTTP_CONNECTION", "HTTP_UPGRADE", "HTTP_ORIGIN", "HTTP_AC
 class ClientMessage(Struct, frozen=True):
     """Message of a client. Unknown fields are ignored; `null` means absent."""
 
-    type: Literal["start", "subscribe", "cancel", "ping"]
+    type: Literal["start", "subscribe", "cancel", "input", "ping"]
     id: Raw = Raw(b"")  # comes back unchanged
     request: Raw = Raw(b"")
     run_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     last_event_id: str | None = None
+    input_id: str | None = None
+    value: str | None = None
     idempotency_key: str | None = None
 
 
@@ -93,8 +96,7 @@ class RequestSender:
 
     def start(self, body: bytes, idempotency_key: str | None) -> Response:
         """Start a run, and return its stream or a refusal."""
-        headers = {} if idempotency_key is None else {"HTTP_IDEMPOTENCY_KEY": idempotency_key}
-        return self._send("POST", _START_PATH, headers, body)
+        return self._send("POST", _START_PATH, _key(idempotency_key), body)
 
     def subscribe(self, run_id: str, last_event_id: str | None) -> Response:
         """Return the stream of a run after a position, or a refusal."""
@@ -105,6 +107,10 @@ class RequestSender:
     def cancel(self, run_id: str) -> Response:
         """Cancel a run, and return its state or a refusal."""
         return self._send("POST", f"/api/runs/{quote(run_id, safe='')}/cancel", {})
+
+    def answer(self, run_id: str, body: Mapping[str, str | None], idempotency_key: str | None) -> Response:
+        """Answer a question of a run, and return its state or a refusal."""
+        return self._send("POST", f"/api/runs/{quote(run_id, safe='')}/input", _key(idempotency_key), dump_json(body))
 
     def check(self) -> None:
         """Raise ``HTTPError`` if the token is no longer valid."""
@@ -125,6 +131,10 @@ class RequestSender:
         }
         with self._app.request_context(environ):
             return self._app.full_dispatch_request()
+
+
+def _key(idempotency_key: str | None) -> Mapping[str, str]:
+    return {} if idempotency_key is None else {"HTTP_IDEMPOTENCY_KEY": idempotency_key}
 
 
 class WebSocketStream:
@@ -319,7 +329,7 @@ class WebSocketStream:
             return [_with_fields(b'{"type":"pong"}', given_id)]
         if message.type != "start" and message.run_id is None:
             raise InvalidRequest("run_id: is required", "run_id")
-        if message.type != "cancel" and len(self._streams) >= MAX_STREAMS:
+        if message.type in ("start", "subscribe") and len(self._streams) >= MAX_STREAMS:
             raise Overloaded(f"A connection may have {MAX_STREAMS} streams: open another one", retry_after=1)
         run_id = message.run_id or ""
         match message.type:
@@ -329,8 +339,11 @@ class WebSocketStream:
                 response = self._sender.subscribe(run_id, message.last_event_id)
             case "cancel":
                 response = self._sender.cancel(run_id)
-                if response.status_code == HTTPStatus.OK:
-                    return []  # the subscribers of the run receive its end
+            case "input":
+                answer = {"input_id": message.input_id, "value": message.value}
+                response = self._sender.answer(run_id, answer, message.idempotency_key)
+        if message.type in ("cancel", "input") and response.status_code == HTTPStatus.OK:
+            return []  # the subscribers of the run receive its end, or its progress
         if isinstance(response.response, EventStream):
             self._follow(response.response, given_id)
             return []

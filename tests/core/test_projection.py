@@ -14,6 +14,7 @@ from persona_stream.core.cursor import BEGINNING, Position, is_at_end, position_
 from persona_stream.core.events import (
     AnswerReady,
     Completed,
+    InputRequired,
     Progress,
     ProviderChunk,
     QueuePosition,
@@ -28,6 +29,8 @@ from persona_stream.core.facts import (
     Answered,
     Entry,
     Failed,
+    InputClosed,
+    InputRequested,
     ProgressReported,
     ProviderDelta,
     Queued,
@@ -37,6 +40,7 @@ from persona_stream.core.facts import (
 )
 from persona_stream.core.forecast import Forecast
 from persona_stream.core.projection import STYLES, StreamProjection
+from persona_stream.core.query import InputRequest
 from tests.fakes import FakeClock, accepted, entries, read, subscription_options, texts
 
 TERMINAL = (Completed, RunFailed)
@@ -55,6 +59,47 @@ def test_a_run_is_projected_from_its_start_to_its_end():
         (5.1, TextChunk(Position(2, 38), "Then a few more.", 2, 38, 38)),
         (5.1, Completed(Position(3, 0), 5.1, Answered("Twenty characters ok. Then a few more."))),
     ]
+
+
+def test_a_question_is_sent_at_once_and_at_each_interval_until_it_is_closed():
+    """After the text before it, to its last character; a subscriber that joins later sees an open question only."""
+    asked = InputRequested(InputRequest("q1", "Which file?", ("a", "b"), 60.0))
+    run = entries(
+        (0.0, accepted(chunking="characters")),
+        (0.0, Started()),
+        (1.0, AnswerDelta("Hm. ")),
+        (1.5, asked),
+        (5.0, InputClosed("q1", "a", "by alice")),
+        (5.2, InputClosed("q1", "b", "by bob")),
+        (5.5, Answered("Read.")),
+    )
+
+    def question(at: float, expires_in: float) -> tuple[float, InputRequired]:
+        choices = {"input_id": "q1", "choices": ("a", "b"), "expires_in": expires_in}
+        return at, InputRequired(Position(4, 0), "Which file?", 100, at, **choices)
+
+    assert read(run, subscription_options(locale="en"))[2:] == [
+        (1.0, AnswerReady(Position(2, 0), 1.0)),
+        (1.0, TextChunk(Position(2, 3), "Hm.", 1, 3, None)),
+        (1.5, TextChunk(Position(3, 0), " ", 2, 4, None)),
+        question(1.5, 60.0),
+        question(3.5, 58.0),
+        (5.0, Progress(Position(5, 0), "Looking up what is relevant...", 100, 5.0)),
+        (5.2, Progress(Position(6, 0), "Looking up what is relevant...", 100, 5.2)),
+        (5.5, TextChunk(Position(6, 5), "Read.", 3, 9, 9)),
+        (5.5, Completed(Position(7, 0), 5.5, Answered("Read."))),
+    ]
+    joined = read(run, subscription_options(locale="en", start=Position(2, 4)), since=4.0)
+    assert joined[0] == question(4.0, 57.5)
+    late = read(run, subscription_options(locale="en"), since=5.1)
+    assert not [event for _, event in late if isinstance(event, InputRequired)]
+
+
+def test_a_question_that_was_refused_is_not_sent():
+    """The protocol of the run cannot ask."""
+    asked = InputRequested(InputRequest("q1", "Which file?", is_refused=True))
+    run = entries((0.0, accepted()), (0.0, Started()), (1.0, asked), (1.5, Answered("Which file?")))
+    assert not [event for _, event in read(run, subscription_options()) if isinstance(event, InputRequired)]
 
 
 @pytest.mark.parametrize(

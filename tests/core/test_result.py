@@ -11,7 +11,7 @@ from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.facts import Answered, Failed, ReasoningDelta
 from persona_stream.core.query import Answer, Usage
 from persona_stream.core.result import Raised, Returned, to_final_facts
-from persona_stream.errors import BackendError
+from persona_stream.errors import BackendError, InputUnavailable
 
 LIMIT = 100
 CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')
@@ -91,10 +91,11 @@ def test_parts_sent_before_count(value, sent, fact):
         (ValueError("internal detail"), Failed("internal")),
         (SystemExit(1), Failed("internal")),
         (RecursionError(), Failed("internal")),
+        (InputUnavailable("Which file?"), Answered("Which file?")),
     ],
 )
 def test_every_exception_ends_the_run(error, fact):
-    """The client gets the text of a ``BackendError`` only."""
+    """The client gets the text of a ``BackendError``, and a question that could not be asked, only."""
     assert to_final_facts(Raised(error), LIMIT) == (fact,)
 
 

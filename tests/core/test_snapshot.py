@@ -9,12 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Started
+from persona_stream.core.facts import (
+    AnswerDelta,
+    Answered,
+    Failed,
+    InputClosed,
+    InputRequested,
+    ProgressReported,
+    Started,
+)
 from persona_stream.core.forecast import DurationHistory, FinishedRun, Forecast, RunFeatures
+from persona_stream.core.query import InputRequest
 from persona_stream.core.snapshot import ProgressTracker, take_snapshot
 from tests.fakes import accepted, entries
 
 ACCEPTED, STARTED = (10.0, accepted()), (11.0, Started())
+ASKED = (21.0, InputRequested(InputRequest("q1", "Which file?", ("a", "b"), 60.0)))
+REFUSED = (21.0, InputRequested(InputRequest("q1", "Which file?", is_refused=True)))
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,11 @@ ACCEPTED, STARTED = (10.0, accepted()), (11.0, Started())
         ([], "queued", 5, 31.0),
         ([STARTED], "processing", 23, 30.0),
         ([STARTED, (12.0, ProgressReported("", 0.5))], "processing", 50, 30.0),
+        ([STARTED, ASKED], "input_required", 23, 30.0),
+        ([STARTED, ASKED, (22.0, InputClosed("q1", "a"))], "processing", 23, 30.0),
+        ([STARTED, ASKED, (22.0, InputClosed("q2", "a"))], "input_required", 23, 30.0),
+        ([STARTED, REFUSED], "processing", 23, 30.0),
+        ([STARTED, ASKED, (31.0, Failed("lost"))], "error", 17, 20.0),
         ([STARTED, (21.0, Answered("Hi."))], "complete", 100, 10.0),
         ([STARTED, (21.0, Failed("timeout"))], "timeout", 11, 10.0),
         ([STARTED, (21.0, Failed("cancelled"))], "cancelled", 11, 10.0),
@@ -33,6 +49,17 @@ def test_the_status_is_derived_from_the_facts(happened, status, percent, elapsed
     """The snapshot is taken at 41 s, thirty seconds after the start."""
     snapshot = take_snapshot(entries(ACCEPTED, *happened))
     assert (snapshot.status, snapshot.percent(41.0), snapshot.elapsed(41.0)) == (status, percent, elapsed)
+
+
+def test_a_question_expires_at_its_timeout_or_with_the_run():
+    """Whichever comes first; the oldest open question is the one that users see."""
+    asked = entries(ACCEPTED, STARTED, ASKED, (22.0, InputRequested(InputRequest("q2", "Why?"))))
+    snapshot = take_snapshot(asked)
+    assert snapshot.open_input == (21.0, ASKED[1].request)
+    assert (snapshot.input_expires_in(41.0), snapshot.input_expires_in(90.0)) == (40.0, 0.0)
+    second = take_snapshot([*asked, *entries((30.0, InputClosed("q1")))])
+    assert second.open_input == (22.0, InputRequest("q2", "Why?"))
+    assert second.input_expires_in(41.0) == 120.0
 
 
 def test_the_text_joins_deltas_and_the_final_fact():

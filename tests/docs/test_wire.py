@@ -27,6 +27,7 @@ from persona_stream.protocols.openai_responses.schemas import ResponseEvent
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.routes.conversations import ConversationList, ConversationPage, ConversationView, ExchangeView
 from persona_stream.web.routes.personas import Profile, ProfileList
+from persona_stream.web.routes.runs import InputAnswer
 from persona_stream.web.routes.stream_chat import ENDPOINTS
 from tests.documents import API, README, README_ZH, STREAMING, Document
 from tests.fakes import accepted, entries
@@ -97,11 +98,12 @@ def test_the_events_are_valid(document: Document) -> None:
 def test_the_bodies_are_valid() -> None:
     """Every JSON block is a body of the wire, field by field."""
     lists = (RunList, ProfileList, ConversationPage)
+    requests: tuple[type[msgspec.Struct], ...] = (ChatRequest, InputAnswer)
     bodies: tuple[type[msgspec.Struct], ...] = (ChatAnswer, RunView, *lists, *FRAMES)
     for block in API.blocks("json"):
         if "success" not in json.loads(block):
-            msgspec.json.decode(block, type=ChatRequest)
-            assert not json.loads(block).keys() - set(ChatRequest.__struct_fields__)
+            [request] = [each for each in requests if not json.loads(block).keys() - set(each.__struct_fields__)]
+            msgspec.json.decode(block, type=request)
             continue
         assert any(same(block, body) for body in bodies), block
 

@@ -21,7 +21,7 @@ class ExecutorContract:
     """
 
     def submit(self, executor: Executor, backend: Backend, message: str) -> tuple[Task, RecordingCallbacks]:
-        return submit(executor, backend, Query(username="ada", message=message))
+        return submit(executor, backend, Query(username="ada", message=message, _can_ask=True))
 
     def test_a_result_comes_between_start_and_release(self, executor: Executor, backend: Backend):
         """Each of them once."""
@@ -63,6 +63,34 @@ class ExecutorContract:
         _, callbacks = self.submit(executor, backend, "thread")
         callbacks.released.get(timeout=20)
         assert "".join(map(str, callbacks.of("text"))) == "from a thread"
+
+    @pytest.mark.parametrize("value", ["b", None])
+    def test_the_answer_to_a_question_is_its_value(self, executor: Executor, backend: Backend, value: str | None):
+        """Or ``None``, at the timeout; the text before the question comes first."""
+        task, callbacks = self.submit(executor, backend, "inquire 60" if value else "inquire 0.05")
+        self.wait_for_question(callbacks)
+        [request] = callbacks.of("ask")
+        assert (request.question, request.choices) == ("Which file?", ("a", "b"))
+        assert callbacks.names == ["started", "text", "ask"]
+        self.answer(task, callbacks, request.input_id, value)
+        assert callbacks.released.get(timeout=20) == Returned(f"You said {value}")
+
+    def test_code_that_waits_for_an_answer_stops_when_it_is_cancelled(self, executor: Executor, backend: Backend):
+        """An answer that comes later has no effect."""
+        task, callbacks = self.submit(executor, backend, "inquire 60")
+        self.wait_for_question(callbacks)
+        assert task.cancel()
+        task.answer(callbacks.of("ask")[0].input_id, "b")
+        assert callbacks.released.get(timeout=20) is None
+
+    def wait_for_question(self, callbacks: RecordingCallbacks) -> None:
+        with gevent.Timeout(20):
+            while not callbacks.of("ask"):
+                gevent.sleep(0.01)
+
+    def answer(self, task: Task, callbacks: RecordingCallbacks, input_id: str, value: str | None) -> None:
+        """Answer a question as the run does."""
+        task.answer(input_id, value)
 
     def test_cooperative_code_stops_when_it_is_cancelled(self, executor: Executor, backend: Backend):
         """The task is released without a result."""

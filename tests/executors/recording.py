@@ -6,7 +6,7 @@ from gevent.event import AsyncResult
 
 from persona_stream.backends.base import Backend, BackendSpec
 from persona_stream.core.content import ProviderFields
-from persona_stream.core.query import Query, UpstreamCall
+from persona_stream.core.query import InputRequest, Query, UpstreamCall
 from persona_stream.core.result import TaskResult
 from persona_stream.executors.base import Executor, Task
 
@@ -41,6 +41,9 @@ class RecordingCallbacks:
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         self.events.append(("upstream", call))
+
+    def on_ask(self, request: InputRequest) -> None:
+        self.events.append(("ask", request))
 
     def on_result(self, result: TaskResult) -> None:
         self.events.append(("result", result))

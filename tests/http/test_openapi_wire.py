@@ -12,9 +12,18 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from persona_stream.core.content import ToolCall
-from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Queued, ReasoningDelta, Started
+from persona_stream.core.facts import (
+    AnswerDelta,
+    Answered,
+    Failed,
+    InputRequested,
+    ProgressReported,
+    Queued,
+    ReasoningDelta,
+    Started,
+)
 from persona_stream.core.projection import STYLES
-from persona_stream.core.query import Usage
+from persona_stream.core.query import InputRequest, Usage
 from persona_stream.core.sse import encode_all
 from persona_stream.errors import InvalidRequest, NotFound, Overloaded
 from persona_stream.protocols.base import dump_json
@@ -35,6 +44,7 @@ _BEGUN = ((0.0, accepted()), (0.0, Started()))
 RUNS = {
     "answered": entries(*_BEGUN, (5.0, Answered("Twenty characters ok. Then a few more.", _USAGE))),
     "reported": entries(*_BEGUN, (1.0, ProgressReported("Reading page 3 of 8", 0.37)), (9.0, Answered("Done."))),
+    "asked": entries(*_BEGUN, (1.0, InputRequested(InputRequest("q1", "Which?", ("a",)))), (2.0, Answered("Done."))),
     "reasoned": entries(*_BEGUN, (1.0, ReasoningDelta("Let me think. ")), (2.0, Answered("Yes."))),
     "streamed": entries(*_BEGUN, (1.0, AnswerDelta("Hello, ")), (2.0, AnswerDelta("world.")), (8.0, Answered(" Bye."))),
     "called": entries(*_BEGUN, (2.0, Answered("I look. ", finish="tools", calls=(ToolCall("c1", "look", "{}"),)))),

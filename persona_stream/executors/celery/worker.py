@@ -23,7 +23,7 @@ from persona_stream.backends.base import WorkerDescription
 from persona_stream.backends.factory import build_backends
 from persona_stream.core import facts
 from persona_stream.core.content import ProviderFields
-from persona_stream.core.query import UpstreamCall
+from persona_stream.core.query import InputRequest, UpstreamCall
 from persona_stream.core.result import TaskResult, check_extras, to_final_facts
 from persona_stream.executors.celery import app as celery_app
 from persona_stream.executors.worker import main, protocol
@@ -93,6 +93,14 @@ class JournalConnection(QueryConnection):
         if len(encoded) <= self._max_bytes:
             self._journal.add_call(encoded)
 
+    def send_question(self, request: InputRequest) -> None:
+        """Append a question, and at its timeout that it is closed."""
+        self._journal.ask(request)
+        if request.timeout is not None:
+            timer = threading.Timer(request.timeout, self._journal.expire_input, (request.input_id,))
+            timer.daemon = True
+            timer.start()
+
     def on_result(self, result: TaskResult) -> None:
         """Append the facts that end the run."""
         self._journal.finish(to_final_facts(result, self._max_bytes, self._journal.sent_bytes, self._backend))
@@ -147,6 +155,7 @@ class BackendProcess:
             journal.finish((facts.Failed("timeout"),))
             stop()
 
+        journal.on_answer(connection.answer)
         journal.on_stop(stop)
         deadline = threading.Timer(message.deadline, expire)
         deadline.daemon = True

@@ -30,9 +30,16 @@ from typing import Any
 from persona_stream import telemetry
 from persona_stream.backends.base import Backend
 from persona_stream.core.content import ProviderFields
-from persona_stream.core.query import Answer, UpstreamCall
-from persona_stream.core.result import Raised, TaskResult, check_extras, describe_backend_error, find_problem
-from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
+from persona_stream.core.query import Answer, InputRequest, UpstreamCall
+from persona_stream.core.result import (
+    Raised,
+    TaskResult,
+    answer_with_question,
+    check_extras,
+    describe_backend_error,
+    find_problem,
+)
+from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError, InputUnavailable
 from persona_stream.executors.worker import protocol
 from persona_stream.executors.worker.runtime import (
     QueryConnection,
@@ -136,6 +143,12 @@ class WorkerConnection(QueryConnection):
         """Send a call to a provider."""
         self._writer.notify_upstream_call(self._number, call)
 
+    def send_question(self, request: InputRequest) -> None:
+        """Send a question."""
+        if self._writer.is_forked:
+            raise InputUnavailable(request.question)
+        self._writer.notify(self._number, protocol.Ask(request))
+
     def on_result(self, result: TaskResult) -> None:
         """Send the end of the query."""
         try:
@@ -206,6 +219,8 @@ class _Worker:
                         self._start(message)
                     case protocol.Cancel(number=number) if (running := self._running.get(number)) is not None:
                         running.cancel()
+                    case protocol.AnswerInput(number=number) as answer if running := self._running.get(number):
+                        running.answer(answer.input_id, answer.value)
         except OSError:
             pass  # as at the end
         except BaseException:  # noqa: BLE001 - without this thread the process would wait for ever
@@ -264,6 +279,7 @@ class _Worker:
 def _encode_end(number: int, result: TaskResult, name: str, max_bytes: int) -> bytes:
     """Return the message that ends a query, encoded."""
     kind: protocol.FailureKind
+    result = answer_with_question(result)
     if isinstance(result, Raised):
         error = result.error
         if isinstance(error, BackendError):

@@ -76,6 +76,28 @@ class WorkerSource:
         return Init(factory, tuple(sys.path), dict(self._main), log_level, self._max_answer_bytes, threads)
 
 
+class _Placement:
+    """Place of a query: its worker process and its number there, once it is submitted."""
+
+    def __init__(self) -> None:
+        self._place: tuple[WorkerProcess, int] | None = None
+
+    def submit(self, process: WorkerProcess, backend: str, query: Query, callbacks: TaskCallbacks) -> int:
+        """Submit the query to a process; return its number."""
+        number = process.submit(backend, query, callbacks)
+        self._place = (process, number)
+        return number
+
+    def cancel(self) -> None:
+        """Do nothing: the process is told by the greenlet that waits for the result."""
+
+    def answer(self, input_id: str, value: str | None) -> None:
+        """Send the answer to a question to the process."""
+        if self._place is not None:
+            process, number = self._place
+            process.answer(number, input_id, value)
+
+
 class ProcessExecutor(Executor):
     """Base of the executors that run queries in worker processes of this machine."""
 
@@ -94,7 +116,8 @@ class ProcessExecutor(Executor):
         if backend.spec is None:
             raise ValueError(f"{backend.name} exists in this process only")
         callbacks.on_started()
-        return GreenletTask(callbacks, None, self._run, backend.spec.name, query, callbacks)
+        place = _Placement()
+        return GreenletTask(callbacks, place, self._run, place, backend.spec.name, query, callbacks)
 
     def close(self) -> None:
         """Let idle processes run their exit handlers, and kill the others."""
@@ -104,7 +127,7 @@ class ProcessExecutor(Executor):
         while self._all:
             gevent.sleep(0.01)
 
-    def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+    def _run(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         """Run a query and return its answer; cancel it if the calling greenlet is killed."""
         raise NotImplementedError
 
@@ -156,16 +179,18 @@ class WorkerExecutor(ProcessExecutor):
         """Return the number of threads; an event loop holds any number of queries."""
         return None if backend.is_async else self.capacity
 
-    def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+    def _run(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         while True:
             with suppress(NotStarted):
-                return self._run_in(self._get_process(), backend, query, callbacks)
+                return self._run_in(self._get_process(), place, backend, query, callbacks)
 
-    def _run_in(self, process: WorkerProcess, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+    def _run_in(
+        self, process: WorkerProcess, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks
+    ) -> object:
         number = 0
         try:
             process.wait_until_ready()
-            number = process.submit(backend, query, callbacks)
+            number = place.submit(process, backend, query, callbacks)
             self._advise(process)
             return process.wait(number)
         finally:
@@ -306,12 +331,12 @@ class ProcessPool(ProcessExecutor):
             self._start_fails = True
             logger.error("%s", error)  # noqa: TRY400 - the text is complete
 
-    def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+    def _run(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         process = self._acquire()
         number = 0
         try:
             process.wait_until_ready()
-            number = process.submit(backend, query, callbacks)
+            number = place.submit(process, backend, query, callbacks)
             return process.wait(number)
         finally:
             if not process.cancel(number, COOPERATION_TIMEOUT):

@@ -224,6 +224,11 @@ class WorkerProcess:
             raise WorkerError(self.exit_reason)
         return self._answer_of(query.end.get())
 
+    def answer(self, number: int, input_id: str, value: str | None) -> None:
+        """Send the answer to a question of a query, unless the query has ended."""
+        if number in self._queries and not self.has_exited:
+            self._send(protocol.encode(protocol.AnswerInput(number, input_id, value)))
+
     @property
     def orphan_count(self) -> int:
         """Number of queries that have been cancelled and continue."""
@@ -369,6 +374,8 @@ class WorkerProcess:
                 callbacks.on_progress(message, fraction)
             case protocol.Upstream(call=call):
                 callbacks.on_upstream_call(call)
+            case protocol.Ask(request=request):
+                callbacks.on_ask(request)
             case protocol.Extras(extras=extras):
                 callbacks.on_extras(extras)
         self._turn.limit()

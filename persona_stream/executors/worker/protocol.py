@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from persona_stream.backends.base import BackendDescription
 from persona_stream.core.content import ProviderFields, replace_unencodable
-from persona_stream.core.query import NO_CONTEXT, Answer, Query, QueryContext, UpstreamCall
+from persona_stream.core.query import NO_CONTEXT, Answer, InputRequest, Query, QueryContext, UpstreamCall
 from persona_stream.errors import BackendErrorCode
 
 
@@ -49,6 +49,14 @@ class Cancel(_Message, frozen=True):
     """Cancellation of a query."""
 
     number: int
+
+
+class AnswerInput(_Message, frozen=True):
+    """Answer to a question of a query; ``None`` at its timeout."""
+
+    number: int
+    input_id: str
+    value: str | None
 
 
 class Ready(_Message, frozen=True):
@@ -110,7 +118,13 @@ class Extras(_Message, frozen=True):
     extras: ProviderFields
 
 
-Notification = Text | Reasoning | Report | Upstream | Extras
+class Ask(_Message, frozen=True):
+    """Question to the user."""
+
+    request: InputRequest
+
+
+Notification = Text | Reasoning | Report | Upstream | Extras | Ask
 
 
 class Notifications(_Message, frozen=True):
@@ -154,7 +168,7 @@ class Failure(_Message, frozen=True):
 
 
 Health = Heartbeat | LoopBlocked | NotStopping
-Message = Init | RunQuery | Cancel | Ready | Health | Notifications | LogRecord | Result | Failure
+Message = Init | RunQuery | Cancel | AnswerInput | Ready | Health | Notifications | LogRecord | Result | Failure
 
 LENGTH_BYTES = 4
 RECEIVE_BYTES = 256 * 1024

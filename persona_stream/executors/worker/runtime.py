@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
@@ -26,8 +26,9 @@ from typing import Any
 
 from persona_stream import telemetry
 from persona_stream.backends.base import Backend
-from persona_stream.core.query import Query, QueryContext
+from persona_stream.core.query import InputRequest, Query, QueryContext
 from persona_stream.core.result import Raised, Returned, TaskResult, WorkerError, capture
+from persona_stream.errors import InputUnavailable
 from persona_stream.logging import current_run_id, trace_headers
 
 logger = logging.getLogger("persona_stream.executors")
@@ -67,12 +68,49 @@ class CancelFlag(threading.Event):
 class QueryConnection(QueryContext):
     """Connection of a query to the process that submitted it. Its methods are called from any thread."""
 
-    __slots__ = ("cancelled",)
+    __slots__ = ("_inputs", "_is_closed", "_lock", "cancelled")
 
     cancelled: CancelFlag
 
     def __init__(self) -> None:
+        self._inputs: dict[str, tuple[str, Future[str | None]]] = {}
+        self._is_closed = False
+        self._lock = threading.Lock()
         self.cancelled = CancelFlag()
+
+    def on_ask(self, request: InputRequest) -> "Future[str | None]":
+        """Put a question to the user; return the future of its answer."""
+        future: Future[str | None] = Future()
+        with self._lock:
+            is_open = not self._is_closed
+            if is_open and not request.is_refused:
+                self._inputs[request.input_id] = (request.question, future)
+        if is_open:
+            self.send_question(request)
+        else:
+            future.set_exception(InputUnavailable(request.question))
+        return future
+
+    def answer(self, input_id: str, value: str | None) -> None:
+        """Pass the answer to a question to the code that waits for it."""
+        with self._lock:
+            _, future = self._inputs.pop(input_id, ("", None))
+        if future is not None and future.set_running_or_notify_cancel():
+            future.set_result(value)
+
+    def close(self) -> None:
+        """Put no more questions to the user, and end the waiting for answers."""
+        with self._lock:
+            self._is_closed = True
+            pending = list(self._inputs.values())
+            self._inputs.clear()
+        for question, future in pending:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(InputUnavailable(question))
+
+    def send_question(self, request: InputRequest) -> None:
+        """Send a question; ``answer`` will be called with the answer."""
+        raise NotImplementedError
 
     def on_result(self, result: TaskResult) -> None:
         """Handle the end of the query. Called once, last."""
@@ -101,9 +139,14 @@ class RunningQuery:
         """Set the cancel flag, and cancel the task of an ``async def``. Any thread may call this."""
         self._cancelled_at = time.monotonic()
         self._connection.cancelled.set()
+        self._connection.close()
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the query has ended
                 self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def answer(self, input_id: str, value: str | None) -> None:
+        """Pass the answer to a question to the code. Any thread may call this."""
+        self._connection.answer(input_id, value)
 
     def withdraw(self) -> bool:
         """Prevent the start of the query; return ``False`` if its code has started, or has been withdrawn before."""
@@ -177,6 +220,7 @@ class RunningQuery:
         if os.getpid() != self._pid:
             # The query's code has forked this process, and has left the function in the child too.
             _exit_child(result)
+        self._connection.close()
         self._connection.on_result(result)
 
     def _set_context(self) -> None:

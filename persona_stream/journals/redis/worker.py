@@ -21,6 +21,7 @@ import redis
 from persona_stream.backends.base import WorkerDescription
 from persona_stream.core import coalescing, facts
 from persona_stream.core.content import ProviderFields
+from persona_stream.core.query import InputRequest
 from persona_stream.journals.redis import keys, scripts
 
 logger = logging.getLogger("persona_stream.redis")
@@ -40,6 +41,7 @@ class WorkerJournal:
         known: the number of facts that Redis is known to have.
         pending: the facts that are being written, encoded.
         is_complete: whether the last of them is final. These three belong to the writing thread.
+        is_behind: whether another process has appended facts.
         calls: the encoded calls to providers that are not sent yet.
         sent_bytes: the size of the deltas.
     """
@@ -51,6 +53,7 @@ class WorkerJournal:
         self.known = known
         self.pending: list[bytes] = []
         self.is_complete = False
+        self.is_behind = False
         self.calls: list[bytes] = []
         self.sent_bytes = 0
         self._max_bytes = max_bytes
@@ -58,6 +61,9 @@ class WorkerJournal:
         self._lock = threading.Lock()
         self._parts: list[coalescing.Part] = []
         self._report: facts.ProgressReported | None = None
+        self._inputs: list[facts.InputRequested | facts.InputClosed] = []  # to be written
+        self._open_inputs: set[str] = set()
+        self._on_answer: Callable[[str, str | None], None] | None = None
         self._final: Sequence[facts.Fact] = ()
         self._is_stopped = False
         self._on_stop: Callable[[], None] | None = None
@@ -101,6 +107,35 @@ class WorkerJournal:
         if is_too_large:
             self.stop()
 
+    def on_answer(self, callback: Callable[[str, str | None], None]) -> None:
+        """Call a function with the id of each question that is closed, and its answer."""
+        self._on_answer = callback
+
+    def ask(self, request: InputRequest) -> None:
+        """Append a question to the user."""
+        self._append_input(facts.InputRequested(request))
+
+    def expire_input(self, input_id: str) -> None:
+        """Append the timeout of a question, if it is open."""
+        if input_id in self._open_inputs:
+            self._append_input(facts.InputClosed(input_id))
+
+    def _append_input(self, fact: facts.InputRequested | facts.InputClosed) -> None:
+        with self._lock:
+            self._inputs.append(fact)
+            if isinstance(fact, facts.InputRequested) and not fact.request.is_refused:
+                self._open_inputs.add(fact.request.input_id)
+        self._wake_writer(is_urgent=True)
+
+    def apply_stored(self, entries: Sequence[bytes]) -> None:
+        """Handle facts that Redis has stored, of any process, in their order: the first answer to a question counts."""
+        for entry in entries if self._open_inputs else ():
+            fact = scripts.decode_entry(entry).fact
+            if isinstance(fact, facts.InputClosed) and fact.input_id in self._open_inputs:
+                self._open_inputs.discard(fact.input_id)
+                if self._on_answer is not None:
+                    self._on_answer(fact.input_id, fact.value)
+
     def add_call(self, call: bytes) -> None:
         """Send an encoded call to a provider with the next write; it is lost if Redis is unavailable."""
         self.calls.append(call)
@@ -123,8 +158,9 @@ class WorkerJournal:
         with self._lock:
             if not self.is_complete:
                 deltas, self._parts = coalescing.coalesce_deltas(self._parts, is_last=self.is_ending)
-                collected = [*deltas, *([self._report] if self._report else ()), *self._final]
+                collected = [*deltas, *([self._report] if self._report else ()), *self._inputs, *self._final]
                 self._report = None
+                self._inputs.clear()
                 self.is_complete = self.is_ending
                 self.pending += [scripts.encode_entry(facts.Entry(now, fact)) for fact in collected]
         return bool(self.pending)
@@ -211,6 +247,7 @@ class WorkerJournalStore:
                     self._write(journal)
                 except redis.RedisError as error:
                     logger.warning("cannot write to Redis: %s", error)
+                    journal.is_behind = True
                     self._has_facts.set()
                     delay = RETRY_DELAY
             if self._is_urgent.wait(delay):
@@ -220,7 +257,9 @@ class WorkerJournalStore:
         while journal.calls:
             message = b" ".join((journal.run_id.encode(), keys.CALL, journal.calls.pop(0)))
             self._client.publish(keys.inbox(journal.server), message)
-        if not journal.collect(time.time()):
+        was_behind = journal.is_behind
+        journal.is_behind = False
+        if not (journal.collect(time.time()) or was_behind):
             return
         is_ending = journal.is_complete
         pending = list(journal.pending)
@@ -229,6 +268,7 @@ class WorkerJournalStore:
             case [b"written"]:
                 journal.known += len(pending)
                 del journal.pending[: len(pending)]
+                journal.apply_stored(pending)
                 if is_ending:
                     self._end(journal)
             case [b"behind", *entries]:
@@ -241,6 +281,7 @@ class WorkerJournalStore:
 
     def _apply(self, journal: WorkerJournal, entries: Sequence[bytes]) -> None:
         """Apply facts that Redis has: those of this process whose reply was lost, and those of others."""
+        journal.apply_stored(entries)
         for entry in entries:
             if journal.pending and journal.pending[0] == entry:
                 del journal.pending[0]
@@ -309,19 +350,20 @@ class WorkerJournalStore:
         run_id, _, *entry = message.split(b" ", 2)
         if (journal := self._journals.get(run_id.decode())) is None:
             return
-        if not entry:  # it was too long for a message
-            self._check(journal)
-        elif facts.is_ending(scripts.decode_entry(entry[0]).fact):
+        if entry and facts.is_ending(scripts.decode_entry(entry[0]).fact):
             self._stop(journal)
+        else:  # an answer, or a fact that was too long for a message
+            self._read(journal)
 
     def _check_all(self) -> None:
-        """Look for ends that were appended while there was no connection."""
+        """Look for facts that were appended while there was no connection."""
         for journal in list(self._journals.values()):
-            self._check(journal)
+            self._read(journal)
 
-    def _check(self, journal: WorkerJournal) -> None:
-        if self._has_ended(journal.run_id):
-            self._stop(journal)
+    def _read(self, journal: WorkerJournal) -> None:
+        """Read the facts that other processes have appended, in the writing thread: they have an order."""
+        journal.is_behind = True
+        self._wake(is_urgent=True)
 
     def _has_ended(self, run_id: str) -> bool:
         """Return whether Redis has the end of a run, or has lost the run."""

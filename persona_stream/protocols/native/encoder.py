@@ -14,6 +14,7 @@ NativeEvent = (
     events.RunOpened
     | events.QueuePosition
     | events.Progress
+    | events.InputRequired
     | events.AnswerReady
     | events.ReasoningChunk
     | events.TextChunk
@@ -46,6 +47,14 @@ class NativeEncoder:
 
     def _frame(self, event: NativeEvent) -> schemas.Frame:
         match event:
+            case events.InputRequired():
+                return schemas.InputRequiredFrame(
+                    input_id=event.input_id,
+                    message=event.message,
+                    choices=schemas.choices_of(event.choices),
+                    expires_in=round(event.expires_in, 1),
+                    elapsed_time=round(event.elapsed, 1),
+                )
             case events.Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
                 return schemas.ProcessingFrame(
                     message=message, progress=percent, elapsed_time=round(elapsed, 1), eta=_rounded(eta)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core import content, events, facts, i18n, query
-from persona_stream.core.snapshot import RunStatus, take_snapshot
+from persona_stream.core.snapshot import RunSnapshot, RunStatus, take_snapshot
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -79,6 +79,22 @@ class ProcessingFrame(_Frame, frozen=True, kw_only=True):
     progress: Annotated[int, Meta(ge=0, le=100, description="Percentage done; never decreases.")]
     elapsed_time: Annotated[Seconds, Meta(description="Seconds since the run started.")]
     eta: Annotated[Seconds | UnsetType, Meta(description="Estimated seconds left, if progress is reported.")] = UNSET
+
+
+InputId = Annotated[str, Meta(description="Id of the question, to answer it.")]
+Choices = Annotated[list[str] | None, Meta(description="The allowed answers; `null` if any text is allowed.")]
+ExpiresIn = Annotated[Seconds, Meta(description="Seconds for which the question stays open.")]
+
+
+class InputRequiredFrame(_Frame, frozen=True, kw_only=True):
+    """The backend asks the user, and waits. Answer with `POST /api/runs/{run_id}/input`; repeated until then."""
+
+    status: Annotated[Literal["input_required"], _TYPE] = "input_required"
+    input_id: InputId
+    message: Annotated[str, Meta(description="Question to display.")]
+    choices: Choices
+    expires_in: ExpiresIn
+    elapsed_time: Annotated[Seconds, Meta(description="Seconds since the run started.")]
 
 
 class ProcessingCompleteFrame(_Frame, frozen=True, kw_only=True):
@@ -220,7 +236,7 @@ class CancelledFrame(_FailureFrame, frozen=True, kw_only=True):
 
 
 TerminalFrame = CompleteFrame | ErrorFrame | TimeoutFrame | CancelledFrame
-ProgressFrame = OpeningFrame | QueuedFrame | ProcessingFrame | ProcessingCompleteFrame
+ProgressFrame = OpeningFrame | QueuedFrame | ProcessingFrame | InputRequiredFrame | ProcessingCompleteFrame
 ChunkFrame = BasicChunkFrame | AdvancedChunkFrame | SmartChunkFrame
 Frame = ProgressFrame | ReasoningFrame | ChunkFrame | ToolCallFrame | TerminalFrame
 
@@ -270,6 +286,15 @@ class ForecastView(Success, frozen=True, kw_only=True):
     runs: Annotated[int, Meta(ge=0, description="Number of earlier runs that the forecast rests on, at most 200.")]
 
 
+class InputView(Struct, frozen=True, kw_only=True):
+    """Open question of the backend to the user."""
+
+    input_id: InputId
+    message: Annotated[str, Meta(description="Question to display.")]
+    choices: Choices
+    expires_in: ExpiresIn
+
+
 class RunView(Success, frozen=True, kw_only=True):
     """State of a run. Values that are not known yet are `null`; timestamps are ISO 8601 in UTC."""
 
@@ -289,6 +314,9 @@ class RunView(Success, frozen=True, kw_only=True):
     events_url: EventsUrl
     finish: EarlyFinish = UNSET
     tool_calls: ToolCalls = UNSET
+    input: Annotated[
+        InputView | UnsetType, Meta(description="Open question of a run whose status is `input_required`.")
+    ] = UNSET
     still_running: Annotated[
         Literal[True] | UnsetType,
         Meta(description="`true` if the run has ended but its task could not be stopped; otherwise absent."),
@@ -300,6 +328,23 @@ class RunList(Success, frozen=True, kw_only=True):
 
     runs: Annotated[list[RunView], Meta(description="Runs of this page.")]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
+
+
+def _input_view(snapshot: RunSnapshot, now: float) -> InputView | UnsetType:
+    if snapshot.open_input is None:
+        return UNSET
+    request = snapshot.open_input[1]
+    return InputView(
+        input_id=request.input_id,
+        message=request.question,
+        choices=choices_of(request.choices),
+        expires_in=round(snapshot.input_expires_in(now), 1),
+    )
+
+
+def choices_of(choices: Sequence[str] | None) -> list[str] | None:
+    """Return the choices of a question as a list."""
+    return None if choices is None else list(choices)
 
 
 def run_view(entries: Sequence[facts.Entry], now: float, events_url: str, *, is_still_running: bool = False) -> RunView:
@@ -332,5 +377,6 @@ def run_view(entries: Sequence[facts.Entry], now: float, events_url: str, *, is_
         events_url=events_url,
         finish=finish_of(answered) if answered else UNSET,
         tool_calls=tool_calls_of(answered) if answered else UNSET,
+        input=_input_view(snapshot, now),
         still_running=True if is_still_running else UNSET,
     )

@@ -105,6 +105,11 @@ IDEMPOTENCY_KEY = _header(
     " that the first one started.",
     Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")],
 )
+INPUT_KEY = _header(
+    "Idempotency-Key",
+    "Unique key of the answer, chosen by the client. A repeated answer with the same key succeeds like the first one.",
+    Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")],
+)
 ACCEPT_LANGUAGE = _header(
     "Accept-Language",
     "Language of texts, unless the body specifies one: `zh` or `en`. By default `en` on `/v1`, else `zh`.",

@@ -1,22 +1,25 @@
 """Endpoints of runs: ``/api/runs`` lists, shows, resumes and cancels them. A run outlives its connection."""
 
+import hashlib
+import secrets
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from typing import Annotated, TypeVar
 
 from flask import Blueprint, Request, Response
-from msgspec import Meta
+from msgspec import Meta, Struct, json
 
 from persona_stream.auth.base import invalid_token
-from persona_stream.core import cursor, facts, projection, query
-from persona_stream.errors import InvalidRequest
+from persona_stream.core import content, cursor, facts, projection, query
+from persona_stream.errors import Conflict, InvalidRequest, NotFound
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.schemas import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
+from persona_stream.runs.manager import INPUT_CLOSED_MESSAGE, INPUT_NOT_FOUND_MESSAGE
 from persona_stream.web import auth, delivery, negotiation, parsing, responses
-from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.openapi.spec import RUN_EVENTS
 from persona_stream.web.routes import stream_chat
 from persona_stream.web.services import Services
@@ -87,6 +90,31 @@ _WAIT = _query(
     "Seconds to wait for the end of the run: the response is sent when the run has ended, or when the time is over.",
     Annotated[int, Meta(ge=0, le=_MAX_WAIT)],
     default=0,
+)
+
+
+class InputAnswer(Struct, frozen=True):
+    """Answer to a question of a run. Unknown fields are ignored."""
+
+    input_id: Annotated[str, Meta(max_length=100, description="Id of the question, from its `input_required` event.")]
+    value: Annotated[
+        str,
+        Meta(
+            max_length=query.MAX_INPUT_CHARACTERS,
+            description="The answer: one of the `choices` if the question has any, or else a text, which may be empty.",
+        ),
+    ]
+
+
+_answer_decoder = json.Decoder(InputAnswer)
+_ANSWER = Body(schema=(InputAnswer,), examples={"answer": {"input_id": "5b1c8a90d2e7f346", "value": "2025"}})
+_INPUT_NOT_FOUND = ErrorSpec(
+    NotFound(INPUT_NOT_FOUND_MESSAGE), "The run has not asked a question with this id.", name="InputNotFound"
+)
+_INPUT_CLOSED = ErrorSpec(
+    Conflict(INPUT_CLOSED_MESSAGE),
+    "The question was answered, or has expired, or the run has ended.",
+    name="InputClosed",
 )
 _operation = partial(Operation, tags=[RUNS])
 _run_operation = partial(_operation, parameters=[components.RUN_ID_IN_PATH], errors=components.FOUND_RUN_ERRORS)
@@ -161,6 +189,28 @@ def blueprint(services: Services) -> Blueprint:
         owner = auth.authenticate(responses.current_request(), services.verifier).subject
         journal = services.runs.follow(run_id, owner)
         services.runs.cancel(journal)
+        return _run_response(services, journal)
+
+    @blueprint.post("/api/runs/<run_id>/input")
+    @_operation(
+        "Answer a question of a run",
+        _VIEW,
+        "Answers the open question of a run whose status is `input_required`: the run continues with the answer. A"
+        " request that is repeated with the same `Idempotency-Key`, because its response was lost, has no further"
+        " effect.",
+        parameters=(components.RUN_ID_IN_PATH, components.INPUT_KEY),
+        request=_ANSWER,
+        errors=(*components.FOUND_RUN_ERRORS, *components.BODY_ERRORS, _INPUT_NOT_FOUND, _INPUT_CLOSED),
+    )
+    def answer_input(run_id: str) -> Response:
+        request = responses.current_request()
+        owner = auth.authenticate(request, services.verifier).subject
+        answer = parsing.parse_json_body(request, _answer_decoder)
+        journal = services.runs.follow(run_id, owner)
+        value = content.replace_unencodable(answer.value)
+        key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
+        attempt = hashlib.sha256(f"{key}\0{value}".encode()).hexdigest()[:32]
+        services.runs.answer_input(journal, facts.InputClosed(answer.input_id, value, attempt))
         return _run_response(services, journal)
 
     @blueprint.get("/api/runs")

@@ -158,7 +158,8 @@ def blueprint(services: Services) -> Blueprint:
     )
     def chat() -> Response:
         request = responses.current_request()
-        run_request = run_requests.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
+        grace = services.settings.disconnect_grace_v1
+        run_request = run_requests.build_run_request(request, services, SMART, grace, can_ask=False)
         return delivery.blocking_response(request, services, delivery.start_run(services, run_request), NATIVE)
 
     @blueprint.get("/api/forecast")
@@ -212,6 +213,7 @@ def _add_stream(blueprint: Blueprint, services: Services, path: str, style: Stre
 def _stream_chat_base(request: Request, services: Services, style: StreamStyle) -> Response:
     """Validate a request, start its run, and return the stream from the beginning."""
     transport = negotiation.negotiate_transport(request)
-    run_request = run_requests.build_run_request(request, services, style, services.settings.disconnect_grace)
+    grace = services.settings.disconnect_grace
+    run_request = run_requests.build_run_request(request, services, style, grace, can_ask=True)
     journal = delivery.start_run(services, run_request)
     return delivery.stream_response(request, services, journal, protocol=NATIVE, transport=transport)

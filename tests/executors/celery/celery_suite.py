@@ -56,6 +56,8 @@ class JournalCallbacks(RecordingCallbacks):
                     self.on_reasoning(text)
                 case facts.ProviderDelta(dialect=protocol, fields=(fields,)):
                     self.on_extras(ProviderFields(protocol, fields))
+                case facts.InputRequested(request=request):
+                    self.on_ask(request)
                 case facts.Answered(text=text):
                     super().on_result(Returned(text))
                 case facts.Failed(code="backend_error", text=text):
@@ -74,6 +76,9 @@ class CancellingTask:
     def __init__(self, task: Task, callbacks: JournalCallbacks) -> None:
         self._task = task
         self._callbacks = callbacks
+
+    def answer(self, input_id: str, value: str | None) -> None:
+        self._task.answer(input_id, value)
 
     def cancel(self) -> bool:
         self._callbacks.journal.append(facts.Failed("cancelled"))
@@ -123,8 +128,20 @@ class TestCelery(ExecutorContract):
         journal, _ = executor._store.create(terms, None)
         callbacks = JournalCallbacks(journal)
         current_run_id.set(terms.run_id)
-        task = executor.submit(backend, Query(username="ada", message=message), callbacks)
+        task = executor.submit(backend, Query(username="ada", message=message, _can_ask=True), callbacks)
         return CancellingTask(task, callbacks), callbacks
+
+    def answer(self, task: CancellingTask, callbacks: JournalCallbacks, input_id: str, value: str | None) -> None:
+        """Append the answer as any process does; the timeout is the worker's."""
+        if value is not None:
+            callbacks.journal.append(facts.InputClosed(input_id, value))
+
+    def test_an_answer_longer_than_a_message_arrives(self, executor: CeleryExecutor, backend: Backend):
+        """The worker reads it from the journal."""
+        task, callbacks = self.submit(executor, backend, "inquire 60")
+        self.wait_for_question(callbacks)
+        self.answer(task, callbacks, callbacks.of("ask")[0].input_id, "x" * 32_768)
+        assert callbacks.released.get(timeout=20) == Returned("You said " + "x" * 32_768)
 
     def test_workers_announce_themselves(self, executor: CeleryExecutor):
         """With their slots and backends, which bound the admission and tell the capabilities."""

@@ -238,6 +238,12 @@ def fail(rest: str, query: Query) -> str:
     raise errors[rest]
 
 
+def inquire(rest: str, query: Query) -> str:
+    """Ask the user after a text, for as many seconds as the message says."""
+    query.send("Let me see. ")
+    return f"You said {query.ask('Which file?', choices=['a', 'b'], timeout=float(rest))}"
+
+
 def log(rest: str, query: Query) -> str:
     """Write to the log, and print."""
     logging.getLogger("my.bot").warning("a line of %s", "mine")
@@ -253,7 +259,7 @@ _BY_NAME: Mapping[str, Callable[[str, Query], Any]] = {
     function.__name__: function
     for function in (
         *(echo, pid, crash, leave, hoard, spin, clean, deaf, parent, nap, cooperate, tell, flood, thread, outlive),
-        *(tell_wrong, whole, odd_raw, nested, foreign, large, send_large, fail, log),
+        *(tell_wrong, whole, odd_raw, nested, foreign, large, send_large, fail, log, inquire),
     )
 }
 
@@ -272,6 +278,9 @@ async def ask_async(query: Query) -> object:
     if name == "nap":
         await asyncio.sleep(float(rest))
         return "slept"
+    if name == "inquire":
+        query.send("Let me see. ")
+        return f"You said {await query.ask_async('Which file?', choices=['a', 'b'], timeout=float(rest))}"
     return _BY_NAME[name](rest, query)
 
 

@@ -29,7 +29,7 @@ local function arguments_from(n)
 end
 
 -- Add the duration of a run to the history of its backend, once its text begins or it ends without: as `finished_run`
--- in Python does. Failures, and runs that never started, are left out.
+-- in Python does. Failures, runs that never started, and runs that asked the user are left out.
 local function record_duration(run, entry)
   local record = key(run, 'record')
   local at, kind = string.match(entry, '^{"at":([%d.]+),"fact":{"type":"([%l_]+)"')
@@ -37,6 +37,7 @@ local function record_duration(run, entry)
     redis.call('HSET', record, 'started', at, 'history_tokens', string.match(entry, '"history_tokens":(%d+)') or 0)
     return
   end
+  if kind == 'input_requested' then redis.call('HDEL', record, 'started', 'history_tokens') return end
   local outcome = (kind == 'delta' or kind == 'answered') and 'complete' or nil
   if kind == 'failed' then
     local code = string.match(entry, '^{"at":[%d.]+,"fact":{"type":"failed","code":"([%l_]+)"')
