@@ -86,7 +86,7 @@ def is_sdk_retry(key: IdempotencyKey) -> bool:
 
 
 def build_run_request(
-    request: Request, services: Services, style: StreamStyle, grace: float | None, *, can_ask: bool
+    request: Request, services: Services, style: StreamStyle, grace: float | None, *, can_ask: bool = False
 ) -> RunRequest:
     """Return the run request of a native chat request; it lives on without subscribers for ``grace`` seconds.
 

@@ -158,8 +158,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def chat() -> Response:
         request = responses.current_request()
-        grace = services.settings.disconnect_grace_v1
-        run_request = run_requests.build_run_request(request, services, SMART, grace, can_ask=False)
+        run_request = run_requests.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
         return delivery.blocking_response(request, services, delivery.start_run(services, run_request), NATIVE)
 
     @blueprint.get("/api/forecast")
