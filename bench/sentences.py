@@ -25,7 +25,7 @@ LANGUAGES = {"chinese": "zh", "japanese": "ja", "markdown": "en", "mixed": "en"}
 
 
 class Measured(NamedTuple):
-    """Sentences of all texts by language, and microseconds for the timed text of a language."""
+    """Sentences of all texts by the name of their cases, and microseconds for the timed text of a language."""
 
     cases: dict[str, list[list[str]]]
     timed: dict[str, float]
@@ -43,7 +43,7 @@ def _timed(golden: dict[str, list[str]], found: dict[str, list[str]]) -> dict[st
     return {language: "".join(islice(cycle(" ".join([*texts[language], ""])), TIMED_LENGTH)) for language in TIMED}
 
 
-def _measure_peers(cases: dict[str, list[str]], timed: dict[str, str]) -> dict[str, Measured]:
+def _measure_peers(cases: dict[str, tuple[str, list[str]]], timed: dict[str, str]) -> dict[str, Measured]:
     command = [PEERS_PYTHON, "-m", "bench.peers.sentence_segmenters"]
     request = json.dumps({"cases": cases, "timed": timed})
     done = subprocess.run(command, cwd=ROOT, input=request, stdout=subprocess.PIPE, text=True, check=True)
@@ -74,10 +74,9 @@ def _row(*cells: object) -> str:
 def _tables() -> Iterator[str]:
     golden, found = _texts()
     timed = _timed(golden, found)
-    # A collected file is a case of its language, under a name of its own.
-    cases = golden | {LANGUAGES[name]: [*golden[LANGUAGES[name]], *texts] for name, texts in found.items()}
+    cases = {name: (LANGUAGES.get(name, name), texts) for name, texts in (golden | found).items()}
     ours = Measured(
-        {language: [sentences(text) for text in texts] for language, texts in cases.items()},
+        {name: [sentences(text) for text in texts] for name, (_, texts) in cases.items()},
         {language: microseconds(lambda: sentences(text)) for language, text in timed.items()},  # noqa: B023  called at once
     )
     measured = {"`sentences`": ours} | _measure_peers(cases, timed)
@@ -88,16 +87,15 @@ def _tables() -> Iterator[str]:
     totals = dict.fromkeys(measured, 0)
     for language, rules in golden_rules().items():
         expected = [list(chunks) for _, chunks in rules]
-        counts = {name: followed(one.cases[language][: len(rules)], expected) for name, one in measured.items()}
+        counts = {name: followed(one.cases[language], expected) for name, one in measured.items()}
         totals = {name: total + counts[name] for name, total in totals.items()}
         yield _row(f"{language}, of {len(rules)}", *counts.values())
     yield _row(f"**all {sum(map(len, golden.values()))}**", *(f"**{total}**" for total in totals.values()))
 
     yield from ["", "Collected sentences that start and end where a reader separated them:", "", heads, line]
-    for name, language in LANGUAGES.items():
+    for name in found:
         expected = collected(name)
-        first = len(golden[language])
-        shares = (matched(one.cases[language][first:], expected) for one in measured.values())
+        shares = (matched(one.cases[name], expected) for one in measured.values())
         yield _row(name.capitalize(), *(f"{share:.0f} %" for share in shares))
 
     yield from ["", f"Processor time for {TIMED_LENGTH} characters, in µs:", "", heads, line]

@@ -1,7 +1,7 @@
 """Sentence segmenters beside which ``bench.sentences`` measures the chunker; they have an environment of their own.
 
-Reads ``{"cases": {language: [text, ...]}, "timed": {language: text}}`` as JSON from stdin. Prints, by the name of a
-segmenter, the sentences of all texts by language, and the microseconds of processor time for each timed text.
+Reads ``{"cases": {name: [language, [text, ...]]}, "timed": {language: text}}`` as JSON from stdin. Prints, by the name
+of a segmenter, the sentences of all texts by the name of their cases, and the microseconds of processor time for each timed text.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ SEGMENTERS: dict[str, Segment] = {
 
 def _measure(segment: Segment, request: dict[str, Any]) -> dict[str, Any]:
     return {
-        "cases": {code: [list(segment(code, text)) for text in texts] for code, texts in request["cases"].items()},
+        "cases": {
+            name: [list(segment(code, text)) for text in texts] for name, (code, texts) in request["cases"].items()
+        },
         "timed": {code: microseconds(lambda: list(segment(code, text))) for code, text in request["timed"].items()},  # noqa: B023  called at once
     }
 
