@@ -1,7 +1,8 @@
 """Sentence segmenters beside which ``bench.sentences`` measures the chunker; they have an environment of their own.
 
 Reads ``{"cases": {name: [language, [text, ...]]}, "timed": {language: text}}`` as JSON from stdin. Prints, by the name
-of a segmenter, the sentences of all texts by the name of their cases, and the microseconds of processor time for each timed text.
+of a segmenter, the sentences of all texts by the name of their cases, and the microseconds of processor time for each
+timed text.
 """
 
 from __future__ import annotations
