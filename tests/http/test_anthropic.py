@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from persona_stream.protocols.anthropic.signature import SIGNATURE
+from persona_stream.protocols.provider_state import SIGNATURE
 from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.http.test_refusals import BAD_TOKENS
 from tests.server_process import ServerProcess, serve, token

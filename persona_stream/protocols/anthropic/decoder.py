@@ -10,8 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from persona_stream.core.content import Attachment, Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest, UnsupportedThread
-from persona_stream.protocols import conversation
-from persona_stream.protocols.anthropic import signature
+from persona_stream.protocols import conversation, provider_state
 from persona_stream.protocols.attachments import parse_attachment
 
 _TOOL_USE_FIELDS = frozenset({"type", "id", "name", "input"})
@@ -119,7 +118,7 @@ def _assistant_turns(content: str | Sequence[MessageBlock], raw: list[Any], wher
     calls: list[ToolCall] = []
     thoughts: list[str] = []
     redacted: list[Mapping[str, Any]] = []
-    state: signature.ProviderState | None = None
+    state: provider_state.ProviderState | None = None
     for index, block in enumerate(_blocks(content)):
         match block:
             case MessageBlock(type="text", text=str(text)):
@@ -136,7 +135,7 @@ def _assistant_turns(content: str | Sequence[MessageBlock], raw: list[Any], wher
                 raise _invalid(f"{where}[{index}]: id and name are required")
             case MessageBlock(type="thinking"):
                 thoughts.append(block.thinking or "")
-                state = signature.decode(block.signature) or state
+                state = provider_state.decode(block.signature) or state
             case MessageBlock(type="redacted_thinking", data=str(data)):
                 redacted.append({"type": "redacted_thinking", "data": data})
             case _ if block.type in _USER_BLOCKS:
@@ -153,14 +152,14 @@ def _assistant_turns(content: str | Sequence[MessageBlock], raw: list[Any], wher
         )
 
 
-def _restore_call(call: ToolCall, state: signature.ProviderState | None) -> ToolCall:
+def _restore_call(call: ToolCall, state: provider_state.ProviderState | None) -> ToolCall:
     """Return a tool call with the fields that its provider added to it."""
     fields = state.calls.get(call.id) if state is not None else None
     return ToolCall(call.id, call.name, call.arguments, ProviderFields("openai", fields)) if fields else call
 
 
 def _restore_extras(
-    reasoning: str, redacted: list[Mapping[str, Any]], state: signature.ProviderState | None
+    reasoning: str, redacted: list[Mapping[str, Any]], state: provider_state.ProviderState | None
 ) -> ProviderFields | UnsetType:
     """Return the fields of a message that its provider requires back, if there are any."""
     if state is not None and state.dialect == "openai":

@@ -19,8 +19,8 @@ import msgspec
 from persona_stream.core import events, facts, query, sse
 from persona_stream.core.content import ToolCall, fields_for
 from persona_stream.core.usage import run_usage
-from persona_stream.protocols import base
-from persona_stream.protocols.anthropic import schemas, signature
+from persona_stream.protocols import base, provider_state
+from persona_stream.protocols.anthropic import schemas
 
 _CACHE_COUNTERS = ("cache_creation_input_tokens", "cache_read_input_tokens")
 _TEXT = schemas.TextBlock(text="")
@@ -130,7 +130,7 @@ class AnthropicEncoder:
             return
         if self._open_block is _THINKING:
             yield schemas.ContentBlockDelta(
-                index=self._index, delta=schemas.SignatureDelta(signature=signature.SIGNATURE)
+                index=self._index, delta=schemas.SignatureDelta(signature=provider_state.SIGNATURE)
             )
         yield from self._stop_block()
         self._open_block = None
@@ -141,9 +141,9 @@ class AnthropicEncoder:
 
     def _complete(self, answered: facts.Answered) -> Iterator[schemas.MessageEvent]:
         yield from self._leave_block()
-        if (state := signature.state_of(answered)) is not None:
+        if (state := provider_state.state_of(answered)) is not None:
             yield schemas.ContentBlockStart(index=self._index, content_block=_THINKING)
-            delta = schemas.SignatureDelta(signature=signature.encode(state))
+            delta = schemas.SignatureDelta(signature=provider_state.encode(state))
             yield schemas.ContentBlockDelta(index=self._index, delta=delta)
             yield from self._stop_block()
         for provider_block in provider_blocks(answered):
@@ -167,8 +167,8 @@ def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> Any:
 
 
 def _content(reasoning: str, text: str, answered: facts.Answered) -> list[Any]:
-    state = signature.state_of(answered)
-    thinking = schemas.ThinkingBlock(thinking=reasoning, signature=signature.encode(state))
+    state = provider_state.state_of(answered)
+    thinking = schemas.ThinkingBlock(thinking=reasoning, signature=provider_state.encode(state))
     return [
         *([thinking] if reasoning or state is not None else []),
         *([schemas.TextBlock(text=text)] if text else []),

@@ -26,8 +26,8 @@ from persona_stream.core.facts import (
 from persona_stream.core.query import Finish, Usage
 from persona_stream.core.sse import encode_all
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
-from persona_stream.protocols.anthropic.signature import SIGNATURE
 from persona_stream.protocols.base import ErrorInfo, dump_json
+from persona_stream.protocols.provider_state import SIGNATURE
 from tests.core.test_projection import answer_of, runs
 from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
 from tests.protocols.transcripts import AT, transcript_of
