@@ -1,11 +1,12 @@
-"""State of a provider in the signature of a thinking block.
+"""State of a provider in a field that clients send back unread.
 
 Some providers reject a conversation without their own additions to an answer: the reasoning, the signature of a
-thought, fields of a tool call. Clients of Anthropic's protocol send thinking blocks back as they came, and read no
-signature, so the state travels there.
+thought, fields of a tool call. Clients of Anthropic's protocol send thinking blocks back as they came, with their
+signature, and clients of responses the reasoning items, with their encrypted content, so the state travels there.
 
 Invariants:
-    A signature of this server begins with ``SIGNATURE``; any other one is a provider's, and is not sent to another.
+    A signature or encrypted content of this server begins with a mark. Any other one is a provider's, and is not sent
+    to another.
 """
 
 import base64
@@ -15,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from persona_stream.core import facts
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.protocols.base import provider_fields_for
 
 _MARK = b"persona_stream"
@@ -59,17 +61,46 @@ def state_of(answered: facts.Answered) -> ProviderState | None:
 
 
 def encode(state: ProviderState | None) -> str:
-    """Return the signature with a state; without it if there is none, or it is too large."""
+    """Return the text of a state; ``SIGNATURE`` if there is none, or it is too large."""
     if state is None or len(encoded := msgspec.json.encode(state)) > MAX_STATE_BYTES:
         return SIGNATURE
     return base64.b64encode(_MARK + b"=" + encoded).decode()
 
 
-def decode(signature: str | None) -> ProviderState | None:
-    """Return the state in a signature; ``None`` for the signatures of others, and for one without a state."""
+def decode(text: str | None) -> ProviderState | None:
+    """Return the state in a text of ``encode``; ``None`` for the texts of others, and for one without a state."""
     try:
-        decoded = base64.b64decode(signature or "", validate=True)
+        decoded = base64.b64decode(text or "", validate=True)
         mark, _, encoded = decoded.partition(b"=")
         return msgspec.json.decode(encoded, type=ProviderState) if mark == _MARK and encoded else None
     except (binascii.Error, ValueError, RecursionError):
         return None
+
+
+def restore_call(call: ToolCall, state: ProviderState | None) -> ToolCall:
+    """Return a tool call with the fields that its provider added to it."""
+    fields = state.calls.get(call.id) if state is not None else None
+    return ToolCall(call.id, call.name, call.arguments, ProviderFields("openai", fields)) if fields else call
+
+
+def restore_extras(
+    state: ProviderState | None, reasoning: str, redacted: Sequence[Mapping[str, Any]] = ()
+) -> ProviderFields | UnsetType:
+    """Return the fields of a message that its provider requires back, if there are any.
+
+    Args:
+        state: State that came with the message.
+        reasoning: Whole reasoning of the message, as the client sent it back.
+        redacted: Blocks that an Anthropic provider requires back after its thinking blocks.
+    """
+    if state is not None and state.dialect == "openai":
+        return ProviderFields("openai", state.message) if state.message else UNSET
+    blocks: list[Mapping[str, Any]] = []
+    start = 0
+    for length, signature in state.thinking if state is not None else ():
+        thought = reasoning[start : start + length]
+        if len(thought) == length:  # else the client changed it
+            blocks.append({"type": "thinking", "thinking": thought, "signature": signature})
+        start += length
+    blocks += redacted
+    return ProviderFields("anthropic", {"blocks": blocks}) if blocks else UNSET

@@ -1,10 +1,13 @@
 """Request bodies of the Responses API: a query as instructions, input items and parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from persona_stream.backends.openai.request import file_name, forwarded_parameters, inline_text, result_text
-from persona_stream.core.content import Attachment, Part, Tool, ToolChoice
+from persona_stream.backends.openai_responses.response import REASONING_ITEMS
+from persona_stream.core.content import Attachment, Part, Tool, ToolChoice, fields_for
 from persona_stream.core.query import Query, Turn, all_turns
 
 Item = dict[str, Any]
@@ -21,6 +24,8 @@ def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str
     parameters = forwarded_parameters(query)
     body: dict[str, object] = {name: parameters[name] for name in _SAME_NAMES if name in parameters}
     body |= {"model": model, "input": build_input(query), "stream": stream, "store": False}
+    # Requests have it back, as reasoning models expect; the field is left out for models that reject it.
+    body["include"] = ["reasoning.encrypted_content"]
     if prompt := query.system_prompt():
         body["instructions"] = prompt
     if limit := parameters.get("max_completion_tokens") or parameters.get("max_tokens"):
@@ -55,11 +60,8 @@ def build_input(query: Query) -> list[Item]:
 
 def _build_items(turn: Turn) -> Iterator[Item]:
     match turn:
-        case Turn(role="assistant", content=text, calls=calls):
-            if text:
-                yield {"role": "assistant", "content": text}
-            for call in calls:
-                yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+        case Turn(role="assistant"):
+            yield from _build_answer(turn)
         case Turn(role="tool", call_id=str(call_id), parts=parts):
             output = [_build_part(part) for part in parts] if parts else result_text(turn)
             yield {"type": "function_call_output", "call_id": call_id, "output": output}
@@ -67,6 +69,23 @@ def _build_items(turn: Turn) -> Iterator[Item]:
             yield {"role": "user", "content": turn.content}
         case Turn(role=role, parts=parts):
             yield {"role": role, "content": [_build_part(part) for part in parts] if parts else turn.content}
+
+
+def _build_answer(turn: Turn) -> Sequence[Item]:
+    """Build the items of an answer, with the reasoning items in the places that they had."""
+    items: list[Item] = [{"role": "assistant", "content": turn.content}] if turn.content else []
+    items += [
+        {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+        for call in turn.calls
+    ]
+    try:
+        reasoning = msgspec.convert(fields_for(turn.extras, "openai").get(REASONING_ITEMS, []), list[tuple[int, Item]])
+    except msgspec.ValidationError:
+        return items  # the client changed them
+    for index, (place, item) in enumerate(reasoning):
+        if item.get("type") == "reasoning":
+            items.insert(place + index, item)
+    return items
 
 
 def _build_part(part: Part) -> Item:

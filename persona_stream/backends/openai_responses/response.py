@@ -10,6 +10,8 @@ from persona_stream.core.query import Answer, Usage
 
 logger = logging.getLogger("persona_stream.backends.openai_responses")
 
+REASONING_ITEMS = "reasoning_items"
+"""Field of an assistant message that keeps the reasoning items of this API in conversations."""
 PARAGRAPH = "\n\n"  # between the parts of a reasoning
 
 
@@ -48,7 +50,7 @@ def _parse_output(items: Sequence[Mapping[str, Any]], body: Mapping[Any, Any], r
         raw,
         finish=finish,
         calls=calls,
-        extras=responses.provider_fields("openai", {"usage": _cached_tokens(usage)}),
+        extras=responses.provider_fields("openai", {"message": _required_items(items), "usage": _cached_tokens(usage)}),
     )
 
 
@@ -78,6 +80,22 @@ def reasoning_parts(item: Mapping[str, Any]) -> Sequence[str]:
         if any(texts):
             return [text for text in texts if text]
     return ()
+
+
+def _required_items(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the reasoning that the provider requires back: items, each after the number of the ones before it.
+
+    A request has the text of an answer first, and then its calls.
+    """
+    found: list[tuple[int, dict[str, Any]]] = []
+    has_text = False
+    calls = 0
+    for item in items:
+        has_text |= any(part_text(part) for part in message_parts(item))
+        calls += item.get("type") == "function_call"
+        if item.get("type") == "reasoning" and item.get("encrypted_content"):
+            found.append((has_text + calls, {name: value for name, value in item.items() if value is not None}))
+    return {REASONING_ITEMS: found} if found else {}
 
 
 def _parse_call(item: Mapping[str, Any]) -> ToolCall | None:

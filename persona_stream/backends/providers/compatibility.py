@@ -41,7 +41,11 @@ _LIMIT = re.compile(
 # Tokens that the prompt leaves of the context: "199211 + 20000 > 200000", or "5000 > 4096 - 20".
 _SUM = re.compile(r"(\d{1,9}) \+ \d{1,9} > (\d{1,9})")
 _DIFFERENCE = re.compile(r"> (\d{1,9}) - (\d{1,9})")
-_SIGNATURE = re.compile(r"signature.{0,60}thinking|thinking.{0,120}(?:signature|cannot be modified)", re.IGNORECASE)
+_SIGNATURE = re.compile(
+    r"signature.{0,60}thinking|thinking.{0,120}(?:signature|cannot be modified)"
+    r"|encrypted.content.{0,2000}could not be (?:verified|decrypted)|invalid_encrypted_content",
+    re.IGNORECASE,
+)
 # Providers differ in the length and the characters of the end user's id.
 _USER = re.compile(
     r"\buser(?:_id)?\b.{0,80}(?:length|too (?:long|short)|characters|above_max|pattern|format|email|phone)",
@@ -159,7 +163,9 @@ def _without_user(body: Body) -> Body:
 
 
 def _without_thinking(body: Body) -> Body:
-    """Return the body without thinking blocks, which only the model that signed them accepts."""
+    """Return the body without thinking blocks or reasoning items, which only the model that made them accepts."""
+    if isinstance(items := body.get("input"), list):
+        return {**body, "input": [item for item in items if item.get("type") != "reasoning"]}
     if "messages" not in body:
         return body
     return {**body, "messages": [_keep_other_blocks(message) for message in body["messages"]]}

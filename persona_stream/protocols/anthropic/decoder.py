@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct
 
 from persona_stream.core.content import Attachment, Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
@@ -146,33 +146,10 @@ def _assistant_turns(content: str | Sequence[MessageBlock], raw: list[Any], wher
             "assistant",
             text,
             (),
-            tuple(_restore_call(call, state) for call in calls),
+            tuple(provider_state.restore_call(call, state) for call in calls),
             reasoning=reasoning or UNSET,
-            extras=_restore_extras(reasoning, redacted, state),
+            extras=provider_state.restore_extras(state, reasoning, redacted),
         )
-
-
-def _restore_call(call: ToolCall, state: provider_state.ProviderState | None) -> ToolCall:
-    """Return a tool call with the fields that its provider added to it."""
-    fields = state.calls.get(call.id) if state is not None else None
-    return ToolCall(call.id, call.name, call.arguments, ProviderFields("openai", fields)) if fields else call
-
-
-def _restore_extras(
-    reasoning: str, redacted: list[Mapping[str, Any]], state: provider_state.ProviderState | None
-) -> ProviderFields | UnsetType:
-    """Return the fields of a message that its provider requires back, if there are any."""
-    if state is not None and state.dialect == "openai":
-        return ProviderFields("openai", state.message) if state.message else UNSET
-    blocks: list[Mapping[str, Any]] = []
-    start = 0
-    for length, own_signature in state.thinking if state is not None else ():
-        thought = reasoning[start : start + length]
-        if len(thought) == length:  # else the client changed it
-            blocks.append({"type": "thinking", "thinking": thought, "signature": own_signature})
-        start += length
-    blocks += redacted
-    return ProviderFields("anthropic", {"blocks": blocks}) if blocks else UNSET
 
 
 def _tool_result(block: MessageBlock, where: str) -> Turn:

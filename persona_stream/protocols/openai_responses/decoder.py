@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, field
 from persona_stream.core.content import Part, ToolCall, join_text_parts
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.protocols import conversation
+from persona_stream.protocols import conversation, provider_state
 from persona_stream.protocols.attachments import parse_attachment
 from persona_stream.protocols.openai.decoder import given_parameters
 from persona_stream.protocols.openai_responses.output import StoredRequest
@@ -61,27 +61,37 @@ class InputItem(Struct, frozen=True):
     input: Annotated[str | None, Meta(description="Input of a `custom_tool_call`.")] = None
     output: Annotated[str | list[InputPart] | None, Meta(description="Output of a call.")] = None
     summary: Annotated[list[InputPart] | None, Meta(description="Summary of `reasoning`.")] = None
+    encrypted_content: Annotated[str | None, Meta(description="What the provider requires back, as it came.")] = None
 
 
 class _PendingAnswer:
     """Assistant turn that is not complete: its reasoning, message and calls are items of their own."""
 
-    __slots__ = ("calls", "reasoning", "texts")
+    __slots__ = ("calls", "reasoning", "state", "texts")
 
     def __init__(self) -> None:
         self.reasoning: list[str] = []
         self.texts: list[str] = []
         self.calls: list[ToolCall] = []
+        self.state: provider_state.ProviderState | None = None
 
     def take(self) -> list[Turn]:
         """Return the turn, if there is one, and begin the next."""
         if not (self.texts or self.calls):
             return []
-        reasoning = "".join(self.reasoning) or UNSET
-        turn = Turn("assistant", "\n".join(self.texts), (), tuple(self.calls), reasoning=reasoning)
+        reasoning = "".join(self.reasoning)
+        turn = Turn(
+            "assistant",
+            "\n".join(self.texts),
+            (),
+            tuple(provider_state.restore_call(call, self.state) for call in self.calls),
+            reasoning=reasoning or UNSET,
+            extras=provider_state.restore_extras(self.state, reasoning),
+        )
         self.reasoning.clear()
         self.texts.clear()
         self.calls.clear()
+        self.state = None
         return [turn]
 
 
@@ -127,9 +137,10 @@ def parse_turns(items: Sequence[InputItem]) -> list[Turn]:
                 parts = conversation.text_and_parts(_parts(item.output, f"{where}.output", _part_or_note))
                 turns.append(Turn("tool", *parts, (), item.call_id))
             case "reasoning":
-                if pending.texts or pending.calls:
+                if pending.calls:
                     turns += pending.take()
                 pending.reasoning += [part.text for part in item.summary or () if part.text]
+                pending.state = provider_state.decode(item.encrypted_content) or pending.state
             case "message":
                 raise _invalid(f"{where}.role: is required")
             case None:

@@ -23,15 +23,16 @@ from persona_stream.protocols.openai_responses.sequence import SequenceNumbers
 
 _CLOSING_SLOT = 1  # first slot of the events that close an item
 _OPENING_SLOT = 4  # first slot of those that open one; the same whether an item was closed or not
-_EVENTS_PER_CALL = 4
+_EVENTS_PER_ITEM = 4  # at most, for each item that follows the texts
 
 
 def last_sequence_number(entries: Sequence[facts.Entry]) -> int:
     """Return the greatest number that an event of the run can have so far."""
     numbers = SequenceNumbers(entries)
     match entries[-1].fact:
-        case facts.Answered(calls=calls):
-            return numbers.in_block(len(entries), _OPENING_SLOT + _EVENTS_PER_CALL * len(calls))
+        case facts.Answered() as answered:
+            count = len(output.last_items(entries, answered))
+            return numbers.in_block(len(entries), _OPENING_SLOT + _EVENTS_PER_ITEM * count)
         case facts.Failed():
             return numbers.in_block(len(entries), _CLOSING_SLOT + 1)
     return numbers.at(cursor.Position(len(entries), 0))
@@ -155,9 +156,9 @@ class ResponsesEncoder:
         yield from self._close_item(len(self._entries), status)
         number = self._numbers.in_block(len(self._entries), _OPENING_SLOT)
         first_index = len(output.output_segments(self._entries))
-        for index, item in enumerate(output.call_items(self._entries, answered), first_index):
-            yield from _call(number, index, item)
-            number += _EVENTS_PER_CALL
+        for index, item in enumerate(output.last_items(self._entries, answered), first_index):
+            yield from _whole_item(number, index, item)
+            number += _EVENTS_PER_ITEM
         response = output.response_object(self._entries)
         ending = schemas.ResponseIncomplete if status == "incomplete" else schemas.ResponseCompleted
         yield ending(sequence_number=number, response=response)
@@ -217,13 +218,14 @@ def _delta(segment: output.OutputSegment, number: int, text: str) -> schemas.Res
             return schemas.RefusalDelta(sequence_number=number, delta=text, **place)
 
 
-def _call(
-    number: int, index: int, item: schemas.OutputFunctionCall | schemas.OutputCustomToolCall
-) -> Iterator[schemas.ResponseEvent]:
-    """Yield the four events of a call, which is sent whole."""
+def _whole_item(number: int, index: int, item: output.LastItem) -> Iterator[schemas.ResponseEvent]:
+    """Yield the events of an item that is sent whole."""
     place: dict[str, Any] = {"output_index": index, "item_id": item.id}
     begun: schemas.OutputItem
     match item:
+        case schemas.OutputReasoning():
+            begun = structs.replace(item, status="in_progress", encrypted_content=None)
+            yield schemas.OutputItemAdded(sequence_number=number, output_index=index, item=begun)
         case schemas.OutputFunctionCall(arguments=arguments, name=name):
             begun = structs.replace(item, status="in_progress", arguments="")
             yield schemas.OutputItemAdded(sequence_number=number, output_index=index, item=begun)

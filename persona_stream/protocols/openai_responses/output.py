@@ -14,12 +14,15 @@ from msgspec import Struct
 from persona_stream.core import events, facts
 from persona_stream.core.usage import run_usage
 from persona_stream.errors import NotFound
-from persona_stream.protocols import base
+from persona_stream.protocols import base, provider_state
 from persona_stream.protocols.openai.schemas import failure_body
 from persona_stream.protocols.openai_responses import schemas
 from persona_stream.protocols.openai_responses.tools import ResponseTool, call_item
 
 RESPONSE_PREFIX = "resp_"
+
+LastItem = schemas.OutputReasoning | schemas.OutputFunctionCall | schemas.OutputCustomToolCall
+"""Item that an answer has whole at its end."""
 
 _INCOMPLETE_REASONS: dict[str, Literal["max_output_tokens", "content_filter"]] = {
     "length": "max_output_tokens",
@@ -129,27 +132,29 @@ def output_items(entries: Sequence[facts.Entry]) -> tuple[schemas.OutputItem, ..
     """Return the output items of a run, as far as they are known."""
     segments = output_segments(entries)
     last: schemas.ItemStatus = "in_progress"
-    calls: Sequence[schemas.OutputItem] = ()
+    rest: Sequence[schemas.OutputItem] = ()
     match entries[-1].fact:
         case facts.Answered() as answered:
             last = final_status(answered)
-            calls = call_items(entries, answered)
+            rest = last_items(entries, answered)
         case facts.Failed():
             last = "incomplete"
     texts = [text_item(segment, "completed") for segment in segments[:-1]]
     texts += [text_item(segment, last) for segment in segments[-1:]]
-    return (*texts, *calls)
+    return (*texts, *rest)
 
 
-def call_items(
-    entries: Sequence[facts.Entry], answered: facts.Answered
-) -> Sequence[schemas.OutputFunctionCall | schemas.OutputCustomToolCall]:
-    """Return the output items of the calls of an answer, which follow its texts."""
-    if not answered.calls:
-        return ()
+def last_items(entries: Sequence[facts.Entry], answered: facts.Answered) -> Sequence[LastItem]:
+    """Return the output items that follow the texts of an answer: the state of its provider, and its calls."""
     run_id = facts.run_terms(entries).run_id
-    tools = msgspec.convert(stored_request(entries).parameters.get("tools", []), list[ResponseTool])
-    return [call_item(call, f"call_{run_id}_{index}", tools) for index, call in enumerate(answered.calls)]
+    items: list[LastItem] = []
+    if (state := provider_state.state_of(answered)) is not None:
+        content = provider_state.encode(state)
+        items.append(schemas.OutputReasoning(id=f"rs_{run_id}_state", status="completed", encrypted_content=content))
+    if answered.calls:
+        tools = msgspec.convert(stored_request(entries).parameters.get("tools", []), list[ResponseTool])
+        items += [call_item(call, f"call_{run_id}_{index}", tools) for index, call in enumerate(answered.calls)]
+    return items
 
 
 def response_usage(entries: Sequence[facts.Entry], answered: facts.Answered) -> schemas.ResponseUsage:

@@ -53,7 +53,9 @@ class OutputReasoning(Struct, frozen=True, kw_only=True, tag_field="type", tag="
     status: Annotated[ItemStatus, _ITEM_STATUS]
     summary: Annotated[tuple[SummaryText, ...], Meta(description="One part, or none yet.")] = ()
     content: Annotated[tuple[()], _EMPTY_LIST] = ()
-    encrypted_content: Annotated[None, Meta(description="Always `null`.")] = None
+    encrypted_content: Annotated[
+        str | None, Meta(description="What the provider requires back with the next request, or `null`.")
+    ] = None
 
 
 class OutputFunctionCall(Struct, frozen=True, kw_only=True, tag_field="type", tag="function_call"):

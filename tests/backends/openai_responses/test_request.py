@@ -8,18 +8,29 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.openai_responses.request import build_request
-from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 
 CAT = "data:image/png;base64,iVBO"
 LOOK = Tool("look", "Looks.", {"type": "object"}, strict=True)
 WAIT = Tool("wait", None, {})
-PLAIN = {"model": "m1", "input": [{"role": "user", "content": "How many?"}], "stream": False, "store": False}
+PLAIN = {
+    "model": "m1", "input": [{"role": "user", "content": "How many?"}], "stream": False, "store": False,
+    "include": ["reasoning.encrypted_content"],
+}  # fmt: skip
 
 
 def body(*, stream: bool = False, **fields: Any) -> Any:
     query = Query(**{"username": "ada", "message": "How many?"} | fields)
     return json.loads(json.dumps(build_request(query, "m1", stream=stream)))
+
+
+@pytest.mark.parametrize("changed", ["x", [["0", {}]], [[0, {"type": "message", "role": "system"}]], [[0]]])
+def test_reasoning_items_that_a_client_changed_are_left_out(changed: Any) -> None:
+    """They would reach the provider as a message of the conversation."""
+    turn = Turn("assistant", "Hello.", extras=ProviderFields("openai", {"reasoning_items": changed}))
+    assert body(history=(turn,))["input"][0] == {"role": "assistant", "content": "Hello."}
+    assert len(body(history=(turn,))["input"]) == 2
 
 
 def test_a_question() -> None:

@@ -118,6 +118,21 @@ def test_thinking_that_another_model_signed_is_removed() -> None:
     assert found.body == {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}]}
 
 
+def test_encrypted_reasoning_that_another_model_made_is_removed() -> None:
+    """OpenAI quotes it: the words are those of its error."""
+    item = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
+    words = "The encrypted content gAAA could not be verified. Reason: Encrypted content could not be decrypted."
+    found = repair({"model": "m", "input": [*MESSAGES, item]}, rejection(words))
+    assert found is not None
+    assert found.body == {"model": "m", "input": MESSAGES}
+    refused = repair(
+        {"model": "m", "input": MESSAGES, "include": ["reasoning.encrypted_content"]},
+        ProviderErrorObject(words="Encrypted content is not supported with this model.", parameter="include"),
+    )
+    assert refused is not None
+    assert refused.body == {"model": "m", "input": MESSAGES}
+
+
 RESPONSES_BODY = {"model": "m", "input": MESSAGES, "instructions": "Be brief.", "store": False, "service_tier": "flex"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.core.content import ToolCall
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.facts import (
     AnswerDelta,
@@ -25,6 +25,7 @@ from persona_stream.core.facts import (
     Started,
 )
 from persona_stream.core.sse import SSEDecoder
+from persona_stream.protocols import provider_state
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.openai_responses import output
 from persona_stream.protocols.openai_responses.encoder import RESPONSES, ResponsesEncoder, last_sequence_number
@@ -131,6 +132,24 @@ def test_reasoning_is_an_item_of_its_own():
 
 CALLS = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "patch", '{"input":"***"}'))
 
+STATE = ProviderFields("openai", {"message": {"reasoning_details": [{"data": "x"}]}})
+
+
+def test_what_the_provider_requires_back_precedes_the_calls():
+    """It is an item of its own, since the texts were sent before it was known."""
+    run = entries(*BEGUN, (AT, Answered("", finish="tools", calls=CALLS[:1], extras=STATE)))
+    found = stream(run)
+    assert short(found)[2:5] == [
+        (28, "output_item.added"), (31, "output_item.done"), (32, "output_item.added")
+    ]  # fmt: skip
+    item = found[3]["item"]
+    state = provider_state.decode(item.pop("encrypted_content"))
+    assert state == provider_state.ProviderState("openai", {"reasoning_details": [{"data": "x"}]})
+    assert item == {
+        "type": "reasoning", "id": f"rs_{RUN_ID}_state", "status": "completed", "summary": [], "content": []
+    }  # fmt: skip
+    assert found[2]["item"]["encrypted_content"] is None
+
 
 def test_calls_follow_the_text_whole():
     """Each with its four events; a custom tool has its own kind."""
@@ -162,8 +181,9 @@ def test_calls_follow_the_text_whole():
         ),
         entries(*BEGUN, (AT, Answered("No.", finish="refusal"))),
         entries(*BEGUN, (AT, AnswerDelta("Half")), (AT, Answered(" of", finish="length"))),
+        entries(*BEGUN, (AT, Answered("42", calls=CALLS, extras=STATE))),
     ],
-    ids=["calls", "interleaved", "refusal", "length"],
+    ids=["calls", "interleaved", "refusal", "length", "state"],
 )
 def test_items_and_ids_are_the_same_in_stream_and_object(run: list[Entry]):
     """In vllm-project/vllm PR 56285 they differed, and Codex failed."""
@@ -315,7 +335,7 @@ FACTS = st.lists(
 )
 ENDINGS: st.SearchStrategy[Fact] = st.one_of(
     TEXTS.map(Answered),
-    st.builds(Answered, st.just(""), calls=st.just(CALLS)),
+    st.builds(Answered, st.just(""), calls=st.just(CALLS), extras=st.sampled_from([None, STATE])),
     st.just(Failed("backend_error", "It broke.")),
 )
 
