@@ -1,30 +1,18 @@
 """The Flask application: its routes, the hooks of every request, and the error handler."""
 
+import importlib
+import pkgutil
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface
 
-from persona_stream.web import proxy_fix, responses
+from persona_stream.web import proxy_fix, responses, routes
 from persona_stream.web.pipeline import Middleware, OnError, error_response
-from persona_stream.web.routes import (
-    ai_sdk_ui,
-    anthropic,
-    conversations,
-    dashboard,
-    doctor,
-    health,
-    openai,
-    openai_responses,
-    pages,
-    personas,
-    runs,
-    stream_chat,
-    websocket,
-)
+from persona_stream.web.routes import dashboard, pages, stream_chat
 from persona_stream.web.services import EXTENSION, Services
 
 _SLASHES = re.compile("//+")
@@ -53,6 +41,14 @@ class _Application(Flask):
         return func
 
 
+def _api_modules() -> Iterator[Any]:
+    """Yield the modules of ``web/routes`` except those of pages, so that a new one needs no registration."""
+    for found in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}."):
+        module = importlib.import_module(found.name)
+        if module not in (dashboard, pages):
+            yield module
+
+
 def create_flask_app(services: Services, *, has_pages: bool = True) -> Flask:
     """Create the application, with or without its pages; the services are in ``app.extensions[EXTENSION]``."""
     app = _Application("persona_stream", static_folder=None)
@@ -60,20 +56,8 @@ def create_flask_app(services: Services, *, has_pages: bool = True) -> Flask:
     app.extensions[EXTENSION] = services
     register_error_handlers(app, services.metrics.count_error)
     register_middleware(app, Middleware(services))
-    for routes in (
-        stream_chat,
-        runs,
-        conversations,
-        openai,
-        openai_responses,
-        anthropic,
-        ai_sdk_ui,
-        personas,
-        health,
-        doctor,
-        websocket,
-    ):
-        app.register_blueprint(routes.blueprint(services))
+    for module in _api_modules():
+        app.register_blueprint(module.blueprint(services))
     if has_pages:
         app.register_blueprint(dashboard.blueprint(services))
         app.register_blueprint(pages.blueprint())
