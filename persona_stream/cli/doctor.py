@@ -28,18 +28,17 @@ def doctor(url: str, token: str | None, seconds: int, holds: tuple[int, ...], qu
     """
     from persona_stream.client import doctor as path
 
+    language = texts.detect_language(os.environ)
     try:
         server = models.ServerConfig(url, find_token(url, token))
     except models.InvalidArgument as error:
-        raise click.UsageError(
-            texts.Texts(texts.detect_language(os.environ)).format(error.key, **error.values)
-        ) from None
+        raise click.UsageError(texts.Texts(language).format(error.key, **error.values)) from None
     wanted = () if quick else holds
-    click.echo(f"Measuring for {max((seconds, *wanted))} s ...", err=True)
+    click.echo(texts.Texts(language).doctor("measuring", seconds=max((seconds, *wanted))), err=True)
     with ThreadPoolExecutor(1 + len(wanted)) as pool:
         ticking = pool.submit(path.measure, server, seconds=seconds)
         silences = [pool.submit(path.measure, server, seconds=0, silent=hold) for hold in wanted]
-        findings = path.diagnose(ticking.result(), [each.result() for each in silences])
+        findings = path.diagnose(ticking.result(), [each.result() for each in silences], language)
     for finding in findings:
         click.echo(f"{_MARK[finding.is_problem]}  {finding.text}")
         if finding.advice:

@@ -4,12 +4,14 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import requests
-from msgspec import Struct
+from msgspec import Meta, Struct, structs
 
 from persona_stream.client.models import ServerConfig
+from persona_stream.client.texts import Language, Texts
 from persona_stream.core.clock import monotonic_wall_clock
 
 PATH = "/api/doctor/stream"
@@ -22,43 +24,36 @@ _PROXIES = (
     ("cf-ray", "", "Cloudflare"),
     ("server", "cloudflare", "Cloudflare"),
     ("x-amz-cf-id", "", "CloudFront"),
-    ("server", "awselb", "an AWS load balancer"),
+    ("server", "awselb", "proxy_aws"),
     ("server", "nginx", "nginx"),
     ("server", "openresty", "nginx"),
     ("server", "caddy", "Caddy"),
     ("server", "envoy", "Envoy"),
-    ("via", "", "a proxy"),
+    ("via", "", "proxy_other"),
 )
 
 
 class Measurement(Struct, frozen=True):
-    """One request for timed events, as its response arrived.
+    """One request for timed events, as its response arrived."""
 
-    Attributes:
-        silent: seconds of silence that were asked for, before the events.
-        status: HTTP status; 0 if there was no response.
-        headers: the response headers, with names in lower case.
-        delays: seconds between sending and arrival of each event, of two clocks that may differ.
-        lasted: seconds until the end or the break of the connection.
-        is_complete: whether the last event arrived.
-        error: what broke the connection.
-    """
-
-    silent: int
-    status: int = 0
-    headers: Mapping[str, str] = {}
-    delays: tuple[float, ...] = ()
-    lasted: float = 0.0
-    is_complete: bool = False
-    error: str = ""
+    silent: Annotated[int, Meta(description="Seconds of silence that were asked for, before the events.")] = 0
+    status: Annotated[int, Meta(description="HTTP status; 0 if there was no response.")] = 0
+    headers: Annotated[Mapping[str, str], Meta(description="Response headers, with names in lower case.")] = {}
+    delays: Annotated[
+        tuple[float, ...],
+        Meta(description="Seconds between sending and arrival of each event, of two clocks that may differ."),
+    ] = ()
+    lasted: Annotated[float, Meta(description="Seconds until the end or the break of the connection.")] = 0.0
+    is_complete: Annotated[bool, Meta(description="Whether the last event arrived.")] = False
+    error: Annotated[str, Meta(description="What broke the connection.")] = ""
 
 
 class Finding(Struct, frozen=True):
-    """Result of a diagnosis: the observation, whether it harms streams, and the remedy."""
+    """Result of a diagnosis."""
 
-    is_problem: bool
-    text: str
-    advice: str = ""
+    is_problem: Annotated[bool, Meta(description="Whether it harms streams.")]
+    text: Annotated[str, Meta(description="Observation.")]
+    advice: Annotated[str, Meta(description="Remedy, or an empty text.")] = ""
 
 
 def measure(server: ServerConfig, *, seconds: int, silent: int = 0) -> Measurement:
@@ -87,14 +82,29 @@ def measure(server: ServerConfig, *, seconds: int, silent: int = 0) -> Measureme
     return Measurement(silent, status, found, tuple(delays), clock() - began, is_complete, error)
 
 
-def diagnose(ticking: Measurement, silences: Sequence[Measurement]) -> list[Finding]:
+def diagnose(ticking: Measurement, silences: Sequence[Measurement], language: Language = "en") -> list[Finding]:
     """Return the findings of a measurement with an event a second, and of some that are silent at first."""
+    report = _Report(Texts(language).doctor)
     if ticking.status != requests.codes.ok:
-        return [_refused(ticking)]
-    proxy = _proxy_name(ticking.headers)
-    findings = [Finding(False, f"The response passes through {proxy}" if proxy else "No proxy adds a header")]
-    findings += [_media_type(ticking), _compression(ticking), _buffering(ticking, proxy), _life(ticking)]
-    return findings + [_silence(each, proxy) for each in silences]
+        return [_refused(report, ticking)]
+    name = _proxy_name(ticking.headers)
+    proxy = report.text(name) if name.startswith("proxy_") else name
+    findings = [report.good("passes_through", proxy=proxy) if proxy else report.good("no_proxy")]
+    findings += [_media_type(report, ticking), _compression(report, ticking), _buffering(report, ticking, proxy)]
+    return [*findings, _life(report, ticking), *(_silence(report, each, proxy) for each in silences)]
+
+
+class _Report:
+    """Findings in one language."""
+
+    def __init__(self, text: Callable[..., str]) -> None:
+        self.text = text
+
+    def good(self, key: str, **values: object) -> Finding:
+        return Finding(False, self.text(key, **values))
+
+    def problem(self, key: str, advice: str, **values: object) -> Finding:
+        return Finding(True, self.text(key, **values), self.text(advice, **values))
 
 
 def _proxy_name(headers: Mapping[str, str]) -> str:
@@ -104,76 +114,62 @@ def _proxy_name(headers: Mapping[str, str]) -> str:
     return next(matches, "")
 
 
-def _refused(ticking: Measurement) -> Finding:
+def _refused(report: _Report, ticking: Measurement) -> Finding:
     match ticking.status:
         case 0:
-            return Finding(True, f"No response ({ticking.error})", "Check the URL, and that the server is running.")
+            return report.problem("no_response", "no_response_advice", error=ticking.error)
         case 401:
-            return Finding(
-                True, "401: the server got no valid token",
-                "Check the token. If it is valid, a proxy removes the header Authorization: let it pass.",
-            )  # fmt: skip
+            return report.problem("unauthorized", "unauthorized_advice")
         case 404:
-            return Finding(
-                True, "404: there is no doctor at this URL", "Check the URL, and the path that a proxy adds or removes."
-            )
+            return report.problem("not_found", "not_found_advice")
         case status if 300 <= status < 400:
             location = ticking.headers.get("location", "")
-            return Finding(True, f"{status}: redirected to {location}", "Use that address: clients drop the token.")
-    return Finding(True, f"The server answered {ticking.status}", "Read its log, or that of the proxy.")
+            return report.problem("redirected", "redirected_advice", status=status, location=location)
+    return report.problem("refused", "refused_advice", status=ticking.status)
 
 
-def _media_type(ticking: Measurement) -> Finding:
+def _media_type(report: _Report, ticking: Measurement) -> Finding:
     kind = ticking.headers.get("content-type", "").partition(";")[0]
     if kind == _MEDIA_TYPE:
-        return Finding(False, f"Content-Type is {_MEDIA_TYPE}")
-    return Finding(True, f"A proxy changed Content-Type to {kind or 'nothing'}", "EventSource refuses it: let it pass.")
+        return report.good("media_type", kind=kind)
+    return report.problem("media_type_changed" if kind else "media_type_removed", "media_type_advice", kind=kind)
 
 
-def _compression(ticking: Measurement) -> Finding:
+def _compression(report: _Report, ticking: Measurement) -> Finding:
     encoding = ticking.headers.get("content-encoding", "")
-    if not encoding:
-        return Finding(False, "The response is not compressed")
-    return Finding(
-        True, f"A proxy compresses the response ({encoding}), which collects events until a block is full",
-        "nginx: remove text/event-stream (and *) from gzip_types, or set `gzip off;` in this location."
-        " Cloudflare: add a Compression Rule that disables it here.",
-    )  # fmt: skip
+    return (
+        report.problem("compressed", "compressed_advice", encoding=encoding)
+        if encoding
+        else report.good("not_compressed")
+    )
 
 
-def _buffering(ticking: Measurement, proxy: str) -> Finding:
+def _buffering(report: _Report, ticking: Measurement, proxy: str) -> Finding:
     # The fastest event tells the difference of the clocks.
     worst = max(ticking.delays) - min(ticking.delays) if ticking.delays else 0.0
     if ticking.delays and worst <= MAX_DELAY:
-        return Finding(False, f"Each event arrived within {worst:.1f} s")
-    advice = (
-        "nginx: `proxy_buffering off; proxy_http_version 1.1;` here, and no `proxy_ignore_headers X-Accel-Buffering;`."
-    )
-    if proxy != "nginx":
-        advice += " Cloudflare, CloudFront, virus scanners: exclude this path from what inspects whole responses."
-    return Finding(True, f"A proxy buffers: events arrived up to {worst:.1f} s late", advice)
+        return report.good("prompt", seconds=worst)
+    finding = report.problem("buffers", "buffers_advice", seconds=worst)
+    if proxy == "nginx":
+        return finding
+    return structs.replace(finding, advice=f"{finding.advice} {report.text('buffers_others')}")
 
 
-def _life(ticking: Measurement) -> Finding:
+def _life(report: _Report, ticking: Measurement) -> Finding:
     if ticking.is_complete:
-        return Finding(False, f"A stream with an event a second lasts {ticking.lasted:.0f} s")
-    reason = ticking.error or "end of stream"
-    return Finding(
-        True,
-        f"A stream with an event a second was cut after {ticking.lasted:.0f} s ({reason})",
-        "A limit on the whole duration, which clients survive by resuming: raise it in the ingress, function or CDN.",
-    )
+        return report.good("lasts", seconds=ticking.lasted)
+    reason = ticking.error or report.text("end_of_stream")
+    return report.problem("cut", "cut_advice", seconds=ticking.lasted, reason=reason)
 
 
-def _silence(quiet: Measurement, proxy: str) -> Finding:
+def _silence(report: _Report, quiet: Measurement, proxy: str) -> Finding:
     if quiet.is_complete:
-        return Finding(False, f"A connection survives {quiet.silent} s of silence")
-    needed = quiet.silent + 20
-    advice = (
-        f"Streams send an event every 2 to 3 s and are not affected, but `/api/chat` may be before its first byte."
-        f" nginx: `proxy_read_timeout {needed}s;`. AWS load balancer: idle timeout {needed} s."
-        " Cloudflare: at most 100 s (524), so use a stream."
+        return report.good("survives", silent=quiet.silent)
+    return report.problem(
+        "silence_cut" if quiet.lasted < quiet.silent + 1 else "silence_cut_late",
+        "silence_advice",
+        silent=quiet.silent,
+        seconds=quiet.lasted,
+        by=report.text("by", proxy=proxy) if proxy else "",
+        needed=quiet.silent + 20,
     )
-    after = f"after {quiet.lasted:.0f} s" if quiet.lasted < quiet.silent + 1 else "although the server had answered"
-    by = f" by {proxy}" if proxy else ""
-    return Finding(True, f"A connection with {quiet.silent} s of silence was cut{by} {after}", advice)

@@ -16,6 +16,7 @@ MESSAGES = _TABLES["messages"]
 REASONS = _TABLES["reasons"]
 ERRORS = _TABLES["errors"]
 HINTS = _TABLES["hints"]
+DOCTOR = _TABLES["doctor"]
 
 
 class Texts:
@@ -27,6 +28,10 @@ class Texts:
     def format(self, name: str, **values: object) -> str:
         """Return a message with its fields filled in."""
         return MESSAGES[name][self._language].format(**values)
+
+    def doctor(self, name: str, **values: object) -> str:
+        """Return a text of the path doctor with its fields filled in."""
+        return DOCTOR[name][self._language].format(**values)
 
     def reconnecting(self, code: str, wait: float) -> str:
         """Return the message that the next attempt follows after ``wait`` seconds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from persona_stream.client.doctor import Finding, Measurement, diagnose
 
 GOOD = Measurement(
@@ -56,3 +58,17 @@ def test_the_proxy_is_named_by_its_headers() -> None:
     first, *_, last = diagnose(changed(headers=headers), [quiet])
     assert first.text == "The response passes through Cloudflare"
     assert "100 s of silence was cut by Cloudflare" in last.text
+
+
+def test_every_finding_has_both_languages() -> None:
+    """With the same values."""
+    headers = {"via": "1.1 x", "content-encoding": "br"}
+    bad = changed(headers=headers, delays=(9.0, 0.0), is_complete=False)
+    cut = [changed(silent=30, lasted=lasted, is_complete=False) for lasted in (5.0, 40.0)]
+    english, chinese = (diagnose(bad, cut, language) for language in ("en", "zh"))
+    assert [each.is_problem for each in chinese] == [each.is_problem for each in english]
+    for finding in chinese:
+        assert re.search("[一-龥]", finding.text)
+    assert chinese[0].text == "响应经过：代理"
+    assert "9.0 秒" in chinese[3].text
+    assert "5 秒后被 代理 切断" in chinese[5].text

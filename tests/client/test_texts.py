@@ -6,13 +6,13 @@ import string
 
 import pytest
 
-from persona_stream.client.texts import ERRORS, HINTS, MESSAGES, REASONS, detect_language
+from persona_stream.client.texts import DOCTOR, ERRORS, HINTS, MESSAGES, REASONS, detect_language
 from tests.client.fakes import EN, ZH
 
 
 def test_both_languages_have_the_same_texts() -> None:
     """With the same fields; no Chinese text is a copy of the English one."""
-    for table in (MESSAGES, REASONS, ERRORS, HINTS):
+    for table in (MESSAGES, REASONS, ERRORS, HINTS, DOCTOR):
         for texts in table.values():
             assert _placeholders(texts["en"]) == _placeholders(texts["zh"])
             assert texts["en"] == "" or texts["en"] != texts["zh"]
