@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from persona_stream.cli.chat import find_token
-from persona_stream.client import models, texts
+from persona_stream.client import diagnosis, models, texts
 
 _HOLDS = (30, 60, 100)  # seconds: below, at and above the usual limits of proxies
 _MARK = {True: "!!", False: "ok"}
@@ -38,7 +38,7 @@ def doctor(url: str, token: str | None, seconds: int, holds: tuple[int, ...], qu
     with ThreadPoolExecutor(1 + len(wanted)) as pool:
         ticking = pool.submit(path.measure, server, seconds=seconds)
         silences = [pool.submit(path.measure, server, seconds=0, silent=hold) for hold in wanted]
-        findings = path.diagnose(ticking.result(), [each.result() for each in silences], language)
+        findings = diagnosis.diagnose(ticking.result(), [each.result() for each in silences], language)
     for finding in findings:
         click.echo(f"{_MARK[finding.is_problem]}  {finding.text}")
         if finding.advice:

@@ -28,15 +28,19 @@ class Dashboard:
 
     def logged_in(self) -> Dashboard:
         """Set the session cookie, open the list and wait for it."""
+        self.set_cookie()
+        self.go("#/runs")
+        expect(self.rows.first).to_be_visible(timeout=TIMEOUT_MS)
+        return self
+
+    def set_cookie(self) -> None:
+        """Log in as an administrator."""
         host = urlsplit(self.address).hostname
         cookie: Any = {
             "name": "persona_stream_admin", "value": ADMIN, "domain": host, "path": "/dashboard",
             "httpOnly": True, "sameSite": "Strict",
         }  # fmt: skip
         self.page.context.add_cookies([cookie])
-        self.go("#/runs")
-        expect(self.rows.first).to_be_visible(timeout=TIMEOUT_MS)
-        return self
 
     def go(self, place: str) -> None:
         """Open a section by its address."""

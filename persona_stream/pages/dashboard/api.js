@@ -1,5 +1,7 @@
 // Requests to the server. The browser sends the cookie by itself; the header proves that this page sent the request.
 
+import { language } from "./texts.js";
+
 export class RequestError extends Error {
   constructor(status, code, text) { super(text); this.status = status; this.code = code; }
 }
@@ -37,6 +39,8 @@ export const run = (id) => request("GET", `/api/runs/${encodeURIComponent(id)}`)
 export const cancel = (id) => request("POST", `/api/runs/${encodeURIComponent(id)}/cancel`);
 export const stats = (since, until) => request("GET", `/api/stats${query({ since, until })}`);
 export const choices = () => request("GET", "/api/choices");
+export const probe = (seconds, silent, signal) => fetch(new URL(`../api/doctor/stream${query({ seconds, silent })}`, import.meta.url), { cache: "no-store", signal });
+export const diagnose = (measured) => request("POST", "/api/doctor", { ...measured, locale: language() });
 export const workers = () => request("GET", "/api/workers");
 export const columns = () => request("GET", "/api/columns");
 export const forget = (name) => request("DELETE", `/api/users${query({ name })}`);

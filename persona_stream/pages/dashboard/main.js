@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { openCharts } from "./charts.js";
 import { loadColumns } from "./columns.js";
+import { openDoctor } from "./doctor.js";
 import { $, announce, h, icon } from "./dom.js";
 import { openList } from "./list.js";
 import { openRun } from "./run.js";
@@ -49,7 +50,7 @@ function draw() {
   const link = (section) => h("a", { href: `#/${section}`, class: "chip", "aria-current": here === section ? "page" : null }, t(section));
   $("header").replaceChildren(...[
     h("p", { class: "brand" }, icon("bars"), h("span", {}, t("title"))),
-    (session?.has_log || session?.has_workers) && h("nav", { "aria-label": t("sections") }, session.has_log && [link("runs"), link("charts")], session.has_workers && link("workers")),
+    session && h("nav", { "aria-label": t("sections") }, session.has_log && [link("runs"), link("charts")], session.has_workers && link("workers"), link("doctor")),
     h("span", { class: "spacer" }),
     h("a", { href: "./", class: "chip away" }, t("page")),
     h("a", { href: "docs", class: "chip away" }, t("apiDocs")),
@@ -65,10 +66,11 @@ function open() {
   draw();
   const { section, id, tab, query } = place();
   const main = $("main");
-  if (!session.has_log && section !== "workers") return openNoLog();
+  if (!session.has_log && !["workers", "doctor"].includes(section)) return openNoLog();
   const context = { main, query, showError: (error, again) => (error.code === "unauthorized" ? openLogin(null) : openError(error, again)) };
   if (section === "charts") close = openCharts(context);
   else if (section === "workers") close = openWorkers(context);
+  else if (section === "doctor") close = openDoctor(context);
   else if (id) close = openRun(context, id, tab);
   else close = openList(context);
 }

@@ -24,6 +24,10 @@ export const TEXTS = {
   workers: ["Workers", "工作进程"], host: ["Host", "主机"], process: ["Process", "进程"], pool: ["Pool", "池"], queues: ["Queues", "队列"], slots: ["Slots", "槽位"], runningNow: ["Running", "正在运行"], heartbeat: ["Last heartbeat", "上次心跳"], ago: ["{s} ago", "{s}前"],
   workersSum: ["{n} processes, {running} of {slots} slots in use", "{n} 个进程，已用 {running} / {slots} 个槽位"], noWorkers: ["No worker is running. Start one with: persona-stream work", "没有正在运行的工作进程。用以下命令启动：persona-stream work"],
 
+  doctor: ["Path doctor", "链路诊断"], doctorHint: ["Finds the proxy between this browser and the server that buffers, compresses or cuts streams.", "找出此浏览器与服务器之间缓冲、压缩或切断流的代理。"],
+  doctorHolds: ["Hold silent connections too, for {n} s", "同时测试静默连接（{n} 秒）"], measure: ["Measure", "开始测量"], measuring: ["Measuring", "正在测量"], measuringFor: ["Measuring… {n} of {all} s", "正在测量…… {n} / {all} 秒"],
+  doctorHealthy: ["Nothing on the path harms streams.", "链路上没有影响流的问题。"], doctorProblems: ["Problems found: {n}", "发现 {n} 个问题"], doctorGood: ["OK", "正常"], doctorBad: ["Problem", "问题"],
+
   time: ["Time", "时间"], question: ["Question", "问题"], ttft: ["First text", "首字"], ttftLong: ["Time to first text", "首字时间"], total: ["Total", "总耗时"], tokens: ["Tokens", "Token"], cost: ["Cost", "费用"],
   list: ["Runs, newest first", "运行列表，最新在前"], noRuns: ["No runs match these filters.", "没有符合条件的运行。"], noRunsYet: ["No runs yet. New runs appear here automatically.", "还没有运行。新的运行会自动出现在这里。"],
   more: ["Load more", "加载更多"], searchMore: ["Search further back (reached {when})", "继续向前搜索（已搜到 {when}）"], end: ["End of the list.", "已全部显示。"], newRuns: ["{n} new", "{n} 次新运行"], nShown: ["{n} runs shown", "显示 {n} 次运行"], notKept: ["(text not logged)", "（文本未记录）"],

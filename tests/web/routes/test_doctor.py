@@ -48,3 +48,25 @@ def test_at_most_ten_measurements_run_at_once(server: ServerProcess) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "10")
     for response in held:
         response.close()
+
+
+def test_the_dashboard_diagnoses_measurements_of_a_browser(server: ServerProcess) -> None:
+    """For administrators, in the language of the page."""
+    ticking = {
+        "status": 200,
+        "headers": {"content-type": "text/event-stream", "content-encoding": "gzip"},
+        "delays": [0.1, 0.2],
+        "lasted": 1.0,
+        "is_complete": True,
+    }
+    body = {"ticking": ticking, "silences": [{**ticking, "silent": 30}], "locale": "zh"}
+    url = f"{server.url}/dashboard/api/doctor"
+    assert server.post("/dashboard/api/doctor", body).status_code == 403
+    headers = {"Authorization": f"Bearer {token('boss', scope='chat admin')}"}
+    findings = requests.post(url, json=body, headers=headers, timeout=20).json()["findings"]
+    assert [finding["text"] for finding in findings if finding["is_problem"]] == [
+        "代理压缩了响应（gzip），事件会积攒到填满一个数据块才发出"
+    ]
+    assert findings[-1]["text"] == "连接可以静默 30 秒"
+    stream = requests.get(f"{url}/stream?seconds=0", headers=headers, timeout=20)
+    assert '"is_complete":true' in stream.text

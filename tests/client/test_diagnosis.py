@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from persona_stream.client.doctor import Finding, Measurement, diagnose
+from persona_stream.client.diagnosis import Finding, Measurement, diagnose
 
 GOOD = Measurement(
     silent=0,
