@@ -1,10 +1,12 @@
 """Log formatters, the run that a line or an outgoing request belongs to, and the limit of a backend's lines."""
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
+from typing import Any
 
 import msgspec
 
@@ -15,6 +17,9 @@ trace_headers: ContextVar[Mapping[str, str]] = ContextVar("trace_headers", defau
 """Headers for outgoing requests of the current run: ``traceparent`` if tracing is enabled, else none."""
 
 _STANDARD_ATTRIBUTES = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
+
+MAX_FRAMES = 200  # of each exception: formatting takes 20 µs for each, and a recursion may have a million
+MAX_CAUSES = 10
 
 MAX_LOG_RATE = 1000  # lines per second of a backend's code
 
@@ -62,7 +67,35 @@ class _RunIdFilter(logging.Filter):
         return True
 
 
-class _TextFormatter(logging.Formatter):
+def format_traceback(error: BaseException, frames: TracebackType | None) -> str:
+    """Return the traceback of an exception with its latest causes, each with its innermost frames."""
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(parts) < 2 * MAX_CAUSES:
+        count = sum(1 for _ in traceback.walk_tb(frames))
+        while count > MAX_FRAMES and frames is not None:
+            frames = frames.tb_next
+            count -= 1
+        parts.append("".join(traceback.format_exception(type(cause), cause, frames, chain=False)))
+        if cause.__cause__ is not None:
+            cause = cause.__cause__
+            parts.append("\nThe above exception was the direct cause of the following exception:\n\n")
+        else:
+            cause = None if cause.__suppress_context__ else cause.__context__
+            parts.append("\nDuring handling of the above exception, another exception occurred:\n\n")
+        frames = None if cause is None else cause.__traceback__
+    return "".join(reversed(parts[:-1])).rstrip()
+
+
+class ExceptionFormatter(logging.Formatter):
+    """Formatter with bounded tracebacks."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # the library's name
+        """Return the traceback of an exception."""
+        return format_traceback(ei[1], ei[2])
+
+
+class _TextFormatter(ExceptionFormatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
         # Only the line itself, so that the run id stands before a traceback.
         line = super().formatMessage(record)
@@ -70,7 +103,7 @@ class _TextFormatter(logging.Formatter):
         return f"{line}  run={run_id}" if run_id else line
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(ExceptionFormatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

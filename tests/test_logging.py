@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from persona_stream.logging import MAX_LOG_RATE, capture_root_logger, configure_logging, current_run_id
+from persona_stream.logging import (
+    MAX_FRAMES,
+    MAX_LOG_RATE,
+    capture_root_logger,
+    configure_logging,
+    current_run_id,
+    format_traceback,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +75,41 @@ def test_the_run_id_stands_before_a_traceback(capsys: pytest.CaptureFixture[str]
         line = json.loads(written)
         assert line["run_id"] == "r1"
         assert line["exception"].endswith("ValueError: a detail")
+
+
+def fail_at(depth: int, kind: type[Exception] = ValueError) -> None:
+    if depth:
+        fail_at(depth - 1, kind)
+    raise kind(depth)
+
+
+def wrap(depth: int) -> None:
+    try:
+        wrap(depth - 1) if depth else fail_at(1)
+    except Exception as error:
+        raise RuntimeError(depth) from error
+
+
+def test_a_short_traceback_is_pythons_own() -> None:
+    for fail in (lambda: fail_at(3), lambda: wrap(2)):
+        with pytest.raises(Exception, match=r"\d") as found:
+            fail()
+        error = found.value
+        assert format_traceback(error, error.__traceback__) == "".join(traceback.format_exception(error)).rstrip()
+
+
+def test_the_traceback_of_a_deep_recursion_is_short() -> None:
+    """Python takes seconds to format a million frames, and holds the interpreter lock (ipython/ipython PR 9167)."""
+    with pytest.raises(ValueError, match="0") as found:
+        fail_at(MAX_FRAMES + 300)
+    text = format_traceback(found.value, found.value.__traceback__)
+    assert text.count('File "') <= MAX_FRAMES
+    assert text.endswith("ValueError: 0")
+    with pytest.raises(RuntimeError, match="90") as wrapped:
+        wrap(90)
+    causes = format_traceback(wrapped.value, wrapped.value.__traceback__)
+    assert causes.count("direct cause") == 9
+    assert causes.endswith("RuntimeError: 90")
 
 
 def test_lines_of_other_loggers_have_the_same_form(capsys: pytest.CaptureFixture[str]):

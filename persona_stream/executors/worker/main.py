@@ -6,6 +6,7 @@ in a thread of its own, and the process ends when the server is gone.
 
 import ctypes
 import faulthandler
+import fcntl
 import logging
 import os
 import pickle
@@ -48,6 +49,7 @@ from persona_stream.executors.worker.runtime import (
     install_event_loop_policy,
 )
 from persona_stream.executors.worker.writer import LogHandler, MessageWriter
+from persona_stream.logging import format_traceback
 
 HEARTBEAT_INTERVAL = 1.0  # second
 NOT_STOPPING_AFTER = 5.0  # seconds after the cancellation of a query
@@ -55,6 +57,7 @@ STRUCTURE_BYTES = 64 * 1024  # of an answer's message, beside its text
 MAX_TRACEBACK_CHARACTERS = 20_000
 EXIT_TIMEOUT = 5.0  # seconds for the backend's exit handlers
 MAX_FILES = 65_536
+CONNECTION_FD = 200  # or the next one that is free
 _PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger("persona_stream.executors")
@@ -115,6 +118,10 @@ class WorkerConnection(QueryConnection):
         self._max_bytes = max_bytes
         self._on_end = on_end
         self._sent_bytes = 0
+
+    def on_begin(self) -> None:
+        """Report the start."""
+        self._writer.send(protocol.Begun(self._number))
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Send a progress report."""
@@ -201,6 +208,9 @@ class _Worker:
         if self._runtime is None:
             signal.signal(signal.SIGTERM, self._on_sigterm)
             reset_sigterm_in_forks()
+        else:
+            # Not SIG_IGN, which child processes would inherit. Code that interrupts "the main thread" means its own.
+            signal.signal(signal.SIGINT, lambda *_: None)
         self._writer.send(protocol.Ready({name: each.describe() for name, each in self._backends.items()}))
         threading.Thread(target=self._read, name="persona_stream reader", daemon=True).start()
         threading.Thread(target=self._watch, name="persona_stream watch", daemon=True).start()
@@ -319,7 +329,7 @@ def _format_traceback(error: BaseException) -> str:
     while frame is not None and frame.tb_frame.f_globals.get("__name__", "").startswith("persona_stream."):
         frame = frame.tb_next
     # An error of a bundled backend has no other frames.
-    lines = "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+    lines = format_traceback(error, frame or error.__traceback__)
     if len(lines) > MAX_TRACEBACK_CHARACTERS:
         lines = f"{lines[: MAX_TRACEBACK_CHARACTERS // 2]}\n...\n{lines[-MAX_TRACEBACK_CHARACTERS // 2 :]}"
     return lines.rstrip()
@@ -383,11 +393,13 @@ def main(fd: int, parent: int) -> None:
     """Run a worker for the server with the process id ``parent``, over its inherited connection ``fd``."""
     _die_with_parent(parent)
     os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
-    os.set_inheritable(fd, False)
+    # Far from the numbers of files that the backend opens, and perhaps closes twice.
+    connection_fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CONNECTION_FD)
+    os.close(fd)
     # The server asks for the stacks of a process that does not respond: while C code holds the interpreter lock, no
     # Python code can write them.
     faulthandler.register(signal.SIGUSR1)
-    connection = socket.socket(fileno=fd)
+    connection = socket.socket(fileno=connection_fd)
     connection.setblocking(True)  # gevent has made the other end, and so this one, non-blocking
     payloads = protocol.receive_all(connection)
     payload = next(payloads, None)

@@ -39,6 +39,7 @@ SILENCE_TIMEOUT = 5.0  # seconds without a sign of life
 WATCH_INTERVAL = 1.0  # second
 RESTART_INTERVAL = 2.0  # seconds between two attempts to start a process
 MAX_RETIRED = 8  # processes that take no more queries
+MAX_ATTEMPTS = 4  # of a query to find a process that begins with it
 MAX_TASKS_PER_PROCESS = 1000  # then a fresh process replaces it, so that leaked memory is returned
 
 
@@ -128,7 +129,18 @@ class ProcessExecutor(Executor):
             gevent.sleep(0.01)
 
     def _run(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
-        """Run a query and return its answer; cancel it if the calling greenlet is killed."""
+        """Run a query in the first process that begins with it, and return its answer."""
+        for _ in range(MAX_ATTEMPTS - 1):
+            with suppress(NotStarted):
+                return self._try(place, backend, query, callbacks)
+        return self._try(place, backend, query, callbacks)
+
+    def _try(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+        """Run a query in a process and return its answer; cancel it if the calling greenlet is killed.
+
+        Raises:
+            NotStarted: the process has ended, or takes no more queries, before it began with this one.
+        """
         raise NotImplementedError
 
 
@@ -179,14 +191,8 @@ class WorkerExecutor(ProcessExecutor):
         """Return the number of threads; an event loop holds any number of queries."""
         return None if backend.is_async else self.capacity
 
-    def _run(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
-        while True:
-            with suppress(NotStarted):
-                return self._run_in(self._get_process(), place, backend, query, callbacks)
-
-    def _run_in(
-        self, process: WorkerProcess, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks
-    ) -> object:
+    def _try(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+        process = self._get_process()
         number = 0
         try:
             process.wait_until_ready()
@@ -331,7 +337,7 @@ class ProcessPool(ProcessExecutor):
             self._start_fails = True
             logger.error("%s", error)  # noqa: TRY400 - the text is complete
 
-    def _run(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+    def _try(self, place: _Placement, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         process = self._acquire()
         number = 0
         try:

@@ -118,6 +118,7 @@ class _SubmittedQuery(Struct, eq=False):
 
     callbacks: TaskCallbacks
     end: Any  # gevent.event.AsyncResult
+    has_begun: bool = False
     is_cancelled: bool = False  # nothing waits for it any more
 
 
@@ -318,8 +319,10 @@ class WorkerProcess:
             self.kill()
         self._exited.wait()
         failure = failure or WorkerError(self.exit_reason)
+        not_started = NotStarted(self.exit_reason)
         while self._queries:
-            self._queries.popitem()[1].end.set_exception(failure)
+            query = self._queries.popitem()[1]
+            query.end.set_exception(failure if query.has_begun else not_started)
         self._connection.close()
 
     def _handle_messages(self) -> None:
@@ -342,6 +345,9 @@ class WorkerProcess:
                     query.end.set(message)
                 if self.problem:
                     self._stop_if_unused()
+            case protocol.Begun(number=number):
+                if (query := self._queries.get(number)) is not None:
+                    query.has_begun = True
             case protocol.LogRecord():
                 _log(message)
             case protocol.Ready(backends=backends):

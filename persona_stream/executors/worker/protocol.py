@@ -65,6 +65,12 @@ class Ready(_Message, frozen=True):
     backends: dict[str, BackendDescription]
 
 
+class Begun(_Message, frozen=True):
+    """Start of a query's code. Without it, another worker may run the query."""
+
+    number: int
+
+
 class Heartbeat(_Message, frozen=True):
     """Sign of life of a worker that runs queries."""
 
@@ -167,7 +173,7 @@ class Failure(_Message, frozen=True):
     retry_after: float | None = None
 
 
-Health = Heartbeat | LoopBlocked | NotStopping
+Health = Begun | Heartbeat | LoopBlocked | NotStopping
 Message = Init | RunQuery | Cancel | AnswerInput | Ready | Health | Notifications | LogRecord | Result | Failure
 
 LENGTH_BYTES = 4

@@ -78,6 +78,9 @@ class QueryConnection(QueryContext):
         self._lock = threading.Lock()
         self.cancelled = CancelFlag()
 
+    def on_begin(self) -> None:
+        """Handle the start of the query's code, before it runs."""
+
     def on_ask(self, request: InputRequest) -> "Future[str | None]":
         """Put a question to the user; return the future of its answer."""
         future: Future[str | None] = Future()
@@ -155,6 +158,11 @@ class RunningQuery:
         except IndexError:
             return False
 
+    def _claim(self) -> bool:
+        if is_claimed := self.withdraw():
+            self._connection.on_begin()
+        return is_claimed
+
     def interrupt(self) -> None:
         """Raise an exception in the code of a cancelled query that blocks the event loop; C code must return first."""
         if self._task is None or self._loop is None or self._cancelled_at is None:
@@ -177,7 +185,7 @@ class RunningQuery:
 
     def run(self, backend: Backend, query: Query) -> None:
         """Run the query in the current thread, with an event loop of its own if it is ``async``, unless withdrawn."""
-        if not (backend.is_async or self.withdraw()):
+        if not (backend.is_async or self._claim()):
             return
         self._set_context()
         self._thread = threading.get_ident()
@@ -198,7 +206,7 @@ class RunningQuery:
         self._task = loop.create_task(self._run_task(backend, bound), context=context)
 
     async def _run_task(self, backend: Backend, query: Query) -> None:
-        if not self.withdraw():
+        if not self._claim():
             return
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()

@@ -5,6 +5,7 @@ lock; later ones after at most 50 ms, so that a chatty backend cannot keep the s
 their rate and length for the same reason.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -12,14 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import groupby
 
 from persona_stream.core import coalescing, facts
 from persona_stream.core.query import UpstreamCall
 from persona_stream.executors.worker import protocol
-from persona_stream.logging import MAX_LOG_RATE, LineQuota, current_run_id
+from persona_stream.logging import MAX_LOG_RATE, ExceptionFormatter, LineQuota, current_run_id
 
 logger = logging.getLogger("persona_stream.executors")
 
@@ -132,9 +132,15 @@ class MessageWriter:
 
     def _write(self, encode: Callable[[], bytes]) -> None:
         # Forking while another thread holds the lock leaves it locked in the child: hence the check before it.
-        if not self.is_forked:
-            with self._lock, suppress(OSError):  # the server is gone, which ends this process
+        if self.is_forked:
+            return
+        with self._lock:
+            try:
                 self._connection.sendall(encode())
+            except OSError as error:
+                # Otherwise the server is gone, which ends this process too, after its exit handlers.
+                if error.errno in (errno.EBADF, errno.ENOTSOCK):  # the backend has closed all files
+                    os._exit(1)
 
 
 def _join_parts(items: list[protocol.Notification]) -> Iterator[protocol.Notification]:
@@ -153,7 +159,7 @@ class LogHandler(logging.Handler):
         super().__init__()
         self._writer = writer
         self.run_id = ""  # of the only query, for threads that it has started
-        self._formatter = logging.Formatter("%(message)s")
+        self._formatter = ExceptionFormatter("%(message)s")
         self._quota = LineQuota(self._on_dropped)
 
     def emit(self, record: logging.LogRecord) -> None:

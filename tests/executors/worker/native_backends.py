@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import concurrent.futures
 import ctypes
@@ -9,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import queue
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -117,6 +119,20 @@ def leave_process(rest: str) -> None:
     os._exit(int(rest))
 
 
+def close_files(rest: str) -> None:
+    """Close all files, as code does that becomes a daemon."""
+    os.closerange(int(rest), 65_536)
+
+
+def interrupt_main(rest: str) -> None:
+    _thread.interrupt_main()
+
+
+def terminate_itself(rest: str) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
 _FUNCTIONS = {
     "subprocess": run_subprocess,
     "exit": leave_process,
@@ -125,6 +141,7 @@ _FUNCTIONS = {
         for each in (
             *(log_and_lock, asyncio_run, pool, process_pool, own_threads, sqlite, queue_between_threads),
             *(asyncio_subprocess, hold_the_lock, spin, current_event_loop, fork, patch_with_gevent),
+            *(close_files, interrupt_main, terminate_itself),
         )
     },
 }

@@ -283,6 +283,15 @@ def test_a_process_that_runs_out_of_memory_is_replaced():
     pool.executor.close()
 
 
+def test_a_process_that_terminates_itself_gets_no_other_query():
+    """The next one may be sent while the process ends."""
+    pool = Pool("tests.executors.worker.native_backends:ask", capacity=1)
+    for _ in range(3):
+        assert "SystemExit" in str(pool.ask("terminate_itself"))
+        assert pool.ask("own_threads") == "own_threads worked"
+    pool.executor.close()
+
+
 def test_a_process_is_replaced_after_max_tasks_per_process():
     """So leaked memory is returned; the old process exits by itself."""
     pool = Pool(max_tasks=2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -204,6 +206,35 @@ def test_a_process_that_ends_fails_all_of_its_queries(log: pytest.LogCaptureFixt
     for callbacks in beside:
         assert isinstance(callbacks.released.get(timeout=10), Raised)
     assert worker.ask("own_threads") == "own_threads worked"
+    worker.executor.close()
+
+
+def test_code_that_closes_all_files_fails_only_its_query():
+    """At once, since the process has no way to the server any more (circus-tent/circus #441, benoitc/gunicorn #123)."""
+    worker = Worker("ask")
+    for first in (0, 3):
+        assert "exit code 1" in str(worker.ask(f"close_files {first}"))
+        assert worker.ask("own_threads") == "own_threads worked"
+    worker.executor.close()
+
+
+def test_an_interruption_of_the_main_thread_ends_no_query(sync: Worker):
+    """Libraries interrupt "the main thread" of a script (wandb/wandb PR 7231)."""
+    assert sync.ask_many("interrupt_main", 3) == ["interrupt_main worked"] * 3
+    assert sync.ask("own_threads") == "own_threads worked"
+
+
+def test_a_query_that_has_not_begun_is_given_to_another_process():
+    """Its process is terminated before it reads the query."""
+    worker = Worker("ask")
+    assert worker.ask("own_threads") == "own_threads worked"
+    assert worker.executor._current is not None
+    pid = worker.executor._current.pid
+    os.kill(pid, signal.SIGSTOP)
+    _, callbacks = worker.start("own_threads")
+    gevent.sleep(0)  # it is sent
+    os.kill(pid, signal.SIGKILL)
+    assert callbacks.released.get(timeout=20) == Returned("own_threads worked")
     worker.executor.close()
 
 
