@@ -31,6 +31,7 @@ from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.schemas import Frame, RunList, run_view
 from persona_stream.web.flask_app import register_error_handlers
 from persona_stream.web.parsing import parse_chat_request
+from persona_stream.web.responses import HttpRequest
 from persona_stream.web.routes.health import Health
 from persona_stream.web.routes.personas import BackendInfo, Profile, ProfileList
 from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
@@ -211,7 +212,9 @@ def test_errors_match_their_schema(error, accept):
 def test_schema_and_parser_accept_the_same_requests(body, accepted):
     """The parser accepts a request exactly if it matches the schema."""
     assert validator(SCHEMAS["ChatRequest"]).is_valid(body) is accepted
-    with Flask("parsing").test_request_context(json=body):
+    app = Flask("parsing")
+    app.request_class = HttpRequest
+    with app.test_request_context(json=body):
         if accepted:
             parse_chat_request(request)
         else:
