@@ -63,6 +63,10 @@ def answer(query: Query) -> str | Answer:
         if "report" in query.message:
             query.report("Reading page 3 of 8", 0.37)
         time.sleep(min(0.2, left))
+    if "choose" in query.message:
+        return f"You chose {query.ask('Which file?', choices=['minutes.txt', 'budget.txt'])}."
+    if "name" in query.message:
+        return f"Hello, {query.ask('What is your name?')}!"
     if "fail" in query.message:
         raise BackendError(FAILURE)
     if "crash" in query.message:

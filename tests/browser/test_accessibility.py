@@ -18,7 +18,7 @@ pytestmark = pytest.mark.heavy
 def test_no_state_of_the_page_has_a_serious_fault(
     visit: Visit, server: Server, demo: Server, scheme: str, locale: str, width: int
 ) -> None:
-    """Welcome with personas and of a function, options, events, an answer with Markdown, an error, no token."""
+    """Welcome with personas and of a function, options, events, Markdown, an error, a question, no token."""
     options = {"color_scheme": scheme, "locale": locale, "viewport": {"width": width, "height": 800}}
     chat = visit(demo.page, **options).connected()
     expect(chat.page.locator(".card b").first).to_be_visible()
@@ -41,6 +41,14 @@ def test_no_state_of_the_page_has_a_serious_fault(
     chat.ask("report wait=8")
     expect(chat.status).to_be_visible()
     assert accessibility_faults(page) == []
+    chat.ended()
+    for question in ("choose", "name"):
+        chat.ask(question)
+        expect(chat.turn.locator(".ask")).to_be_visible()
+        chat.shoot(f"{question}-{scheme}-{locale[:2]}-{width}")
+        assert accessibility_faults(page) == []
+        chat.send.click()
+        chat.ended()
     chat = visit(f"{server.address}/", requests_fail=True, **options)
     expect(chat.page.locator("#language")).not_to_be_empty()  # the script sets the texts
     assert accessibility_faults(chat.page) == []
