@@ -124,6 +124,8 @@ def test_a_run_costs_few_commands(harness: Harness):
     "happened",
     [
         [Started(), Answered("Hi.")],
+        [Started(), Answered('\n"cached":true\n' * 1000)],
+        [Started(), Answered("Hi.", cached=True)],
         [Started(history_tokens=7), AnswerDelta("H"), AnswerDelta("i."), Failed("internal")],
         [Started(forecast=Forecast((1.0, 2.0), (200, 900), (0, 1000), runs=20)), Failed("timeout")],
         [ReasoningDelta('{"type":"answered"}'), Started(), ReasoningDelta("Hm."), Failed("cancelled")],
@@ -304,7 +306,8 @@ def test_many_and_large_facts_are_read_in_several_replies(harness: Harness):
     journal.append(AnswerDelta("x" * 1_000_000))
     followed = there.follow(run_terms(journal.entries).run_id)
     followed.subscribe(lambda: None)
-    journal.append(Answered("y" * 1_000_000))
+    journal.append(ReasoningDelta('"\n' * 500_000))
+    journal.append(Answered('{"at":1}\n"语"👩‍👩‍👧\0\r' * 50_000))
     harness.until(lambda: has_ended(journal.entries), 30)
     harness.until(lambda: has_ended(followed.entries), 30)
     assert facts(followed) == facts(journal)

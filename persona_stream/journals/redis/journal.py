@@ -117,9 +117,8 @@ class RedisJournal:
             return
         added = []
         for fact in encoded[max(0, len(self.entries) - index) :]:
-            if self._pending and self._pending[0][1] == fact:
-                self._pending.popleft()
-            added.append(decode_entry(fact))
+            is_pending = self._pending and self._pending[0][1] == fact
+            added.append(self._pending.popleft()[0] if is_pending else decode_entry(fact))
         self._extend(added)
 
     def mark_lost(self) -> None:

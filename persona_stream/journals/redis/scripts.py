@@ -7,13 +7,40 @@ from typing import Protocol
 
 import msgspec
 
-from persona_stream.core.facts import Entry, Failed, run_terms
+from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, ReasoningDelta, run_terms
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.journals.base import IdempotencyKey
 from persona_stream.journals.redis import keys
 
-encode_entry = msgspec.json.Encoder().encode
-decode_entry = msgspec.json.Decoder(Entry).decode
+LONG_TEXT_CHARACTERS = 4096
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder(Entry).decode
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Encode a fact as one line of JSON; a long text follows it as it is.
+
+    JSON escapes and scans each character, which would block the event loop for tens of milliseconds with a long answer.
+    """
+    match entry.fact:
+        case AnswerDelta(text=text) | ReasoningDelta(text=text) | Answered(text=text) if (
+            len(text) > LONG_TEXT_CHARACTERS
+        ):
+            line = _encode_json(Entry(entry.at, msgspec.structs.replace(entry.fact, text="")))
+            return b"".join((line, b"\n", text.encode()))
+        case _:
+            return _encode_json(entry)
+
+
+def decode_entry(encoded: bytes) -> Entry:
+    """Decode a fact; raise ``ValueError`` if another application has written it."""
+    line, _, text = encoded.partition(b"\n")
+    entry = _decode_json(line)
+    match entry.fact:
+        case AnswerDelta() | ReasoningDelta() | Answered() if text:
+            return Entry(entry.at, msgspec.structs.replace(entry.fact, text=text.decode()))
+        case _:
+            return entry
 
 
 class Script(msgspec.Struct, frozen=True):

@@ -46,7 +46,8 @@ local function record_duration(run, entry)
   local noted = outcome and redis.call('HMGET', record, 'started', 'history_tokens') or {}
   if not noted[1] then return end
   redis.call('HDEL', record, 'started', 'history_tokens')
-  if kind == 'answered' and string.find(entry, '"cached":true', 1, true) then return end
+  -- A long text follows the line of JSON.
+  if kind == 'answered' and string.find(string.match(entry, '^[^\n]*'), '"cached":true', 1, true) then return end
   local accepted = redis.call('XRANGE', key(run, 'facts'), '-', '+', 'COUNT', 1)[1][2][2]
   -- Decoding the stored request would block Redis for 5 ms per MiB; the terms that count here come before it.
   local request = string.find(accepted, ',"request":"', 1, true)
