@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from persona_stream.core.content import Attachment, Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Principal, Query, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable, InputUnavailable
+from persona_stream.personas.persona import Persona
 
 if TYPE_CHECKING:
     from persona_stream.app import PersonaStream, create_app
@@ -25,6 +26,7 @@ __all__ = [
     "BackendUnavailable",
     "Image",
     "InputUnavailable",
+    "Persona",
     "PersonaStream",
     "Principal",
     "Query",

@@ -3,10 +3,10 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import msgspec
@@ -17,6 +17,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from persona_stream.auth import api_keys, jwt, tickets
 from persona_stream.auth.base import LOCAL_USER, OpenVerifier, Verifier
+from persona_stream.core import i18n
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError, Unavailable
@@ -25,10 +26,11 @@ from persona_stream.extras import install_command
 from persona_stream.instrumentation import factory, hub_monitor, observers
 from persona_stream.journals import base, memory
 from persona_stream.logging import configure_logging
-from persona_stream.personas.persona import Persona, bundled_personas, load_personas
+from persona_stream.personas.persona import Persona, bundled_personas, index_personas, load_personas
 from persona_stream.runs import forecasts, manager, queue, run
 from persona_stream.runs.cache import AnswerCache
 from persona_stream.settings import Settings, load_settings
+from persona_stream.settings.schema import parse_status_messages
 from persona_stream.state_dir import get_signing_secret
 from persona_stream.web import flask_app, host_auth, rate_limit, responses
 from persona_stream.web.routes import stream_chat
@@ -40,6 +42,23 @@ _PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 RETENTION_MARGIN = 60.0  # seconds that a record outlives the longest run
 
 
+StatusMessages = Mapping[str, Sequence[str]]
+"""Status texts by language code, in the order in which they are shown."""
+
+PersonaSource = Callable[[], Iterable[Persona]]
+"""Returns the personas."""
+
+
+class Extensions(NamedTuple):
+    """Parts of an application that its operator supplies beside the backend."""
+
+    status_messages: StatusMessages
+    personas: PersonaSource | None
+
+
+NO_EXTENSIONS = Extensions({}, None)
+
+
 class PersonaStream:
     """Streams, runs and conversations inside an existing Flask application.
 
@@ -49,6 +68,8 @@ class PersonaStream:
         authenticate: returns the ``Principal`` of a request, or ``None``, with the session of the host. By default
             requests carry tokens. With it, pages of other origins are refused, and bodies must be declared as JSON.
         pages: whether the test page, the dashboard and the API page are served too.
+        status_messages: as for ``create_app``.
+        personas: as for ``create_app``.
     """
 
     def __init__(
@@ -58,9 +79,12 @@ class PersonaStream:
         settings: Settings | None = None,
         authenticate: host_auth.Authenticate | None = None,
         pages: bool = False,
+        status_messages: StatusMessages | None = None,
+        personas: PersonaSource | None = None,
     ) -> None:
         self._process_query = process_query
         self._settings = settings
+        self._extensions = Extensions(status_messages or {}, personas)
         self._authenticate = authenticate
         self._pages = pages
 
@@ -79,30 +103,40 @@ class PersonaStream:
         if self._authenticate is not None:
             verifier = host_auth.HostVerifier(app, self._authenticate)
             settings = msgspec.structs.replace(settings, cors_origins=())
-        mounted = _create_app(settings, self._process_query, verifier, has_pages=self._pages)
+        mounted = _create_app(settings, self._process_query, verifier, self._extensions, has_pages=self._pages)
         if verifier is not None:
             mounted.before_request(host_auth.require_own_origin)
         app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {url_prefix: mounted})  # type: ignore[method-assign] # as documented
 
 
-def create_app(settings: Settings | None = None, process_query: Callable[..., Any] | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    process_query: Callable[..., Any] | None = None,
+    *,
+    status_messages: StatusMessages | None = None,
+    personas: PersonaSource | None = None,
+) -> Flask:
     """Create the WSGI application.
 
     Args:
         settings: the settings; read from ``PERSONA_STREAM_*`` if omitted.
         process_query: the backend function, instead of ``settings.backend``. See ``persona_stream.backends.signature``
             for its parameters.
+        status_messages: status texts by language code, in addition to those of the settings file. They replace the
+            bundled ones of ``zh`` and ``en``; another language becomes one that requests may ask for.
+        personas: called once, at the start; returns the personas, in the order in which pages list them.
 
     Raises:
         ConfigurationError: the application cannot start; the text says what to do.
     """
-    return _create_app(settings, process_query)
+    return _create_app(settings, process_query, extensions=Extensions(status_messages or {}, personas))
 
 
 def _create_app(
     settings: Settings | None,
     process_query: Callable[..., Any] | None,
     verifier: Verifier | None = None,
+    extensions: Extensions = NO_EXTENSIONS,
     *,
     has_pages: bool = True,
 ) -> Flask:
@@ -114,7 +148,7 @@ def _create_app(
         )
     if settings is None:
         settings = load_settings({}, os.environ, None).settings
-    app, services = build_app(settings, process_query, verifier, has_pages=has_pages)
+    app, services = build_app(settings, process_query, verifier, extensions, has_pages=has_pages)
 
     # Not before the first request: a server may fork after the application was created.
     @cache
@@ -169,18 +203,25 @@ def build_app(
     settings: Settings,
     process_query: Callable[..., Any] | None = None,
     verifier: Verifier | None = None,
+    extensions: Extensions = NO_EXTENSIONS,
     *,
     has_pages: bool = True,
 ) -> tuple[Flask, Services]:
     """Create the application and its services, with another verifier or without pages. Otherwise as ``create_app``."""
     configure_logging(settings.log_level, settings.log_format)
-    services, scheduler = _build_services(settings, process_query, verifier)
+    messages = {**settings.status_messages, **extensions.status_messages}
+    i18n.register_status_messages(parse_status_messages(messages, "status_messages"))
+    personas = _load_personas(settings, process_query, extensions.personas)
+    services, scheduler = _build_services(settings, process_query, verifier, personas)
     _register_gauges(services, scheduler)
     return flask_app.create_flask_app(services, has_pages=has_pages), services
 
 
 def _build_services(
-    settings: Settings, process_query: Callable[..., Any] | None, verifier: Verifier | None
+    settings: Settings,
+    process_query: Callable[..., Any] | None,
+    verifier: Verifier | None,
+    personas: Mapping[str, Persona] | None,
 ) -> tuple[Services, queue.Scheduler]:
     clock = monotonic_wall_clock()
     journals = _create_journals(settings, clock)
@@ -189,7 +230,7 @@ def _build_services(
     start_retention_job(store, clock, retention=settings.log_retention, longest=longest)
     has_foreign_keys = settings.jwt_public_key is not None or settings.jwks_url is not None
     secret = "" if has_foreign_keys else get_signing_secret(settings, os.environ)[0]
-    router, executors = build_execution(settings, _load_personas(settings, process_query), process_query, journals)
+    router, executors = build_execution(settings, personas, process_query, journals)
     metrics, metrics_observers = factory.build_metrics()
     closing = ExitStack()
     scheduler = _create_scheduler(settings, executors, journals)
@@ -279,7 +320,11 @@ def _create_verifier(settings: Settings, secret: str) -> Verifier:
     )
 
 
-def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
+def _load_personas(
+    settings: Settings, process_query: Callable[..., Any] | None, source: PersonaSource | None
+) -> Mapping[str, Persona] | None:
+    if source is not None:
+        return index_personas(source())
     if settings.profiles is not None:
         return load_personas(settings.profiles)
     # With Celery, the workers' settings name the backend.

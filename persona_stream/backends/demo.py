@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from persona_stream.backends import texts
 from persona_stream.backends.base import Backend
+from persona_stream.core.i18n import translation
 from persona_stream.core.query import Answer, Locale, Query
 from persona_stream.errors import BackendError
 from persona_stream.personas.persona import HAN, HAN_RUN, KnowledgeItem, Persona
@@ -47,12 +48,16 @@ def demo_backend(
         persona = query.persona or personas.get(query.username)
         if persona is None:
             known = ", ".join(personas) or "-"
-            raise BackendError(texts.DEMO["unknown_persona"][query.locale].format(username=query.username, known=known))
+            raise BackendError(
+                translation(texts.DEMO["unknown_persona"], query.locale).format(username=query.username, known=known)
+            )
         items = find_items(persona.notes, query)
         name = _name_in_sentence(persona, query.locale)
         starts = [step["start"] for step in texts.DEMO_STEPS]
         for step, start, end in zip(texts.DEMO_STEPS, starts, (*starts[1:], 1.0), strict=True):
-            query.report(step[query.locale].format(name=name, total=len(persona.notes), found=len(items)), start)
+            query.report(
+                translation(step, query.locale).format(name=name, total=len(persona.notes), found=len(items)), start
+            )
             sleep(seconds * (end - start))
         return compose_answer(query, persona, items)
 

@@ -1,10 +1,16 @@
-"""Status and error texts for subscribers, in Chinese and English."""
+"""Status and error texts for subscribers, in Chinese and English, and status texts of the operator's own.
 
-from collections.abc import Mapping
+In a language that has status texts only, the other texts are English.
+"""
+
+from collections.abc import Mapping, Sequence
 
 from persona_stream.core import facts, query
 
 Text = Mapping[query.Locale, str]
+
+_LANGUAGES = ("zh", "en")
+_own_texts: dict[query.Locale, Sequence[str]] = {}
 
 INITIALIZING: Text = {"zh": "正在初始化连接...", "en": "Setting up the connection..."}
 
@@ -65,34 +71,57 @@ FAILURES: Mapping[facts.FailureCode, Text] = {
 }
 
 
+def register_status_messages(messages: Mapping[query.Locale, Sequence[str]]) -> None:
+    """Register status texts for languages: of this process, so before it serves.
+
+    Args:
+        messages: for each language, the texts to show one after the other while a run works, then from the first again.
+            They replace the bundled ones of ``zh`` and ``en``; another language becomes one that requests may ask for.
+    """
+    _own_texts.update(messages)
+
+
+def languages() -> tuple[query.Locale, ...]:
+    """Return the languages that requests may ask for."""
+    return tuple(dict.fromkeys((*_LANGUAGES, *_own_texts)))
+
+
+def translation(text: Text, locale: query.Locale) -> str:
+    """Return a text in a language, or else in English."""
+    return text.get(locale) or text["en"]
+
+
 def status_text(style: str, step: int, locale: query.Locale) -> str:
-    """Return the status text of a progress step: the style's first text at step 0, then the others in rotation."""
+    """Return the status text of a progress step: the operator's own texts in rotation, or else those of the style."""
+    own = _own_texts.get(locale)
+    if own is not None:
+        return own[step % len(own)]
     if step == 0:
-        return _FIRST_TEXTS[style][locale]
+        return translation(_FIRST_TEXTS[style], locale)
     texts = _ROTATING_TEXTS[style]
-    return texts[(step - 1) % len(texts)][locale]
+    return translation(texts[(step - 1) % len(texts)], locale)
 
 
 def late_text(text: str, deadline: float, locale: query.Locale) -> str:
     """Return the status text of a run that will probably miss its deadline in seconds."""
-    return _LATE[locale].format(text=text, deadline=deadline)
+    return translation(_LATE, locale).format(text=text, deadline=deadline)
 
 
 def answer_ready_text(locale: query.Locale, seconds: float) -> str:
     """Return the status text for an answer that took so many seconds."""
-    return _ANSWER_READY[locale].format(seconds=seconds)
+    return translation(_ANSWER_READY, locale).format(seconds=seconds)
 
 
 def answered_text(locale: query.Locale, seconds: float) -> str:
     """Return the status text that stays beside an answer that took so many seconds."""
-    return _ANSWERED[locale].format(seconds=seconds)
+    return translation(_ANSWERED, locale).format(seconds=seconds)
 
 
 def queued_text(locale: query.Locale, position: int) -> str:
     """Return the status text of a queued run; position 1 is next."""
-    return _QUEUED[locale].format(position=position)
+    return translation(_QUEUED, locale).format(position=position)
 
 
 def error_text(code: facts.FailureCode, text: str | None, locale: query.Locale) -> str:
     """Return the error text for a client: the backend's own if it supplied one, else the text of the code."""
-    return text or FAILURES[code][locale]
+    return text or translation(FAILURES[code], locale)

@@ -59,7 +59,10 @@ class UpstreamCall(Struct, frozen=True, kw_only=True):
     seconds: float  # duration
 
 
-Locale = Literal["zh", "en"]
+# Not `$` at the end: in Python it matches before a final newline.
+Locale = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(?![\s\S])")]
+"""Language code: ``zh``, ``en``, or a language with status texts of the operator's own."""
+
 PromptMode = Literal["append", "replace"]
 
 Finish = Literal["stop", "length", "tools", "filter", "refusal"]
@@ -193,7 +196,7 @@ class Query:
         prompt: an additional prompt, or ``None``.
         prompt_mode: whether ``prompt`` extends or replaces the persona's own prompt.
         conversation_id: the conversation that the question belongs to.
-        locale: the language of status texts, ``zh`` or ``en``.
+        locale: the language of status texts: ``zh``, ``en``, or one of ``status_messages``.
         persona: the profile of ``username``, if profiles are configured.
         history: the earlier turns of the conversation, oldest first.
         tool_turns: the turns after the message: the model's replies so far, its tool calls and their results.

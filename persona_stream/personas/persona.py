@@ -24,6 +24,7 @@ and unique in a folder, ignoring case. Hidden files, and files that are not ``.t
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import abc, files
 from typing import Annotated
@@ -75,6 +76,7 @@ class Persona:
 
 
 MAX_USERNAME_CHARS = 64
+_USERNAME_RULE = f"must have 1 to {MAX_USERNAME_CHARS} printable characters, and no space at either end"
 HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 """Chinese characters, for a class of a regular expression."""
 HAN_RUN = re.compile(f"[{HAN}][{HAN}·]*")
@@ -127,9 +129,35 @@ def load_personas(folder: abc.Traversable) -> dict[str, Persona]:
     return personas
 
 
+def index_personas(personas: Iterable[Persona]) -> dict[str, Persona]:
+    """Return personas of an application's own source by username, in their order.
+
+    Raises:
+        ConfigurationError: there is none, a username is invalid or occurs twice, or a value is not a persona.
+    """
+    indexed: dict[str, Persona] = {}
+    usernames: set[str] = set()
+    for persona in personas:
+        if not isinstance(persona, Persona):
+            raise ConfigurationError(f"personas: {type(persona).__name__} is not a Persona")
+        if not _is_username(persona.username):
+            raise ConfigurationError(f"personas: {persona.username!r} is not a username, which {_USERNAME_RULE}")
+        if persona.username.casefold() in usernames:
+            raise ConfigurationError(f"personas: the username {persona.username} occurs twice")
+        usernames.add(persona.username.casefold())
+        indexed[persona.username] = persona
+    if not indexed:
+        raise ConfigurationError("personas: there is none")
+    return indexed
+
+
 def _is_profile(entry: abc.Traversable) -> bool:
     # Editors and file systems leave hidden copies behind, such as ._Ada.toml.
     return entry.name.lower().endswith(".toml") and not entry.name.startswith(".") and entry.is_file()
+
+
+def _is_username(text: str) -> bool:
+    return 0 < len(text) <= MAX_USERNAME_CHARS and text == text.strip() and text.isprintable()
 
 
 def _username(file: abc.Traversable) -> str:
@@ -139,11 +167,8 @@ def _username(file: abc.Traversable) -> str:
 
 def _read(file: abc.Traversable) -> Persona:
     username = _username(file)
-    if len(username) > MAX_USERNAME_CHARS or username != username.strip() or not username.isprintable():
-        raise ConfigurationError(
-            f"{file}: the file name is the username, which must have 1 to {MAX_USERNAME_CHARS} printable characters, "
-            "and no space at either end"
-        )
+    if not _is_username(username):
+        raise ConfigurationError(f"{file}: the file name is the username, which {_USERNAME_RULE}")
     try:
         # Decoded here, because msgspec's error for another encoding depends on its version.
         text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()

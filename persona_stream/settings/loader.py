@@ -23,6 +23,11 @@ Tables ``[endpoints."PATH"]`` configure single addresses:
     interval = 1                       # of the three streams only, as the next two
     chunk_size = 40
     pause = 0.02
+
+The table ``[status_messages]`` has status texts of the operator's own, by language:
+
+    [status_messages]
+    ja = ["考えています…", "もうすぐです…"]
 """
 
 import difflib
@@ -41,6 +46,7 @@ from persona_stream.settings.schema import (
     BackendConfig,
     EndpointConfig,
     Settings,
+    parse_status_messages,
     parse_value,
 )
 
@@ -49,6 +55,7 @@ CONFIG_VARIABLE = "PERSONA_STREAM_CONFIG"
 TOKEN_VARIABLE = "PERSONA_STREAM_TOKEN"  # nosec B105 # noqa: S105  a variable of the chat client
 _BACKENDS = "backends"
 _ENDPOINTS = "endpoints"
+_STATUS_MESSAGES = "status_messages"
 _BACKEND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _MODEL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 _BACKEND_SETTINGS = ("backend", *(name for name in BY_NAME if name.startswith(("openai_", "anthropic_"))))
@@ -79,6 +86,7 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], c
     file, table = _read_file(environ, config)
     backends = _parse_backends(table.pop(_BACKENDS, {}), f"{file}")
     endpoints = _parse_endpoints(table.pop(_ENDPOINTS, {}), f"{file}")
+    messages = parse_status_messages(table.pop(_STATUS_MESSAGES, {}), f"[{_STATUS_MESSAGES}] in {file}")
     warnings: list[str] = []
     origins: list[tuple[Iterable[tuple[str, object, str]], Callable[[str], str]]] = [
         ([(name, value, f"{name} in {file}") for name, value in table.items()], str),
@@ -99,7 +107,8 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], c
                 sources[name] = source
     if withdrawn:
         warnings.append(f"Ignored {', '.join(withdrawn)}: withdrawn, and without effect")
-    return LoadedSettings(Settings(**values, backends=backends, endpoints=endpoints), warnings, sources)
+    settings = Settings(**values, backends=backends, endpoints=endpoints, status_messages=messages)
+    return LoadedSettings(settings, warnings, sources)
 
 
 def _flag(name: str) -> str:

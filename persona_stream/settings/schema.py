@@ -4,6 +4,7 @@ The flags of ``serve``, the environment variables, the keys of the TOML file and
 fields of ``Settings``, so that a new setting is a field here and the code that uses it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
@@ -15,6 +16,9 @@ from persona_stream.settings import types as t
 
 DEFAULT = "default"
 """Name of the backend that the settings outside of any table configure."""
+
+TABLES = ("backends", "endpoints", "status_messages")
+"""Settings that are tables of the settings file."""
 
 WITHDRAWN = ("commit_window_stream", "heartbeat_override")
 """Former settings, which are accepted with a warning and have no effect."""
@@ -55,6 +59,31 @@ ENDPOINT_SETTINGS: Mapping[str, Any] = {
     "pause": t.Pause,
 }
 """Types of the settings of an endpoint, by name."""
+
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_MAX_STATUS_CHARACTERS = 200
+
+
+def parse_status_messages(value: object, where: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the status texts of each language, from a table of lists.
+
+    Raises:
+        SettingsError: a language is not a code such as ``ja``, or has no texts, or a text is blank or too long.
+    """
+    if not isinstance(value, Mapping):
+        raise SettingsError(f'{where} must be a table of lists, as in ja = ["考えています…"]')
+    for language, texts in value.items():
+        if not isinstance(language, str) or not _LANGUAGE.fullmatch(language):
+            raise SettingsError(f"{where}: {language!r} is not the code of a language, such as ja")
+        if not isinstance(texts, list | tuple) or not texts or not all(map(_is_status_text, texts)):
+            limit = f"texts of 1 to {_MAX_STATUS_CHARACTERS} characters"
+            raise SettingsError(f"{language} of {where} must be a list of {limit}")
+    return {language: tuple(texts) for language, texts in value.items()}
+
+
+def _is_status_text(text: object) -> bool:
+    return isinstance(text, str) and bool(text.strip()) and len(text) <= _MAX_STATUS_CHARACTERS
 
 
 def validate_backends(backends: Iterable[BackendConfig]) -> None:
@@ -204,8 +233,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Tables of the settings file, which neither a flag nor a variable can hold.
     backends: tuple[BackendConfig, ...] = ()
     endpoints: tuple[EndpointConfig, ...] = ()
+    status_messages: Mapping[str, tuple[str, ...]] = {}
 
     def __post_init__(self) -> None:
+        messages = parse_status_messages(self.status_messages, "status_messages")
+        msgspec.structs.force_setattr(self, "status_messages", messages)
         for setting in SETTINGS:
             value = setting.parse(getattr(self, setting.name), setting.name)
             msgspec.structs.force_setattr(self, setting.name, value)
@@ -287,6 +319,6 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = tuple(
     Setting(each.name, each.default, each.type, meta.description, **meta.extra)
     for each in msgspec.structs.fields(Settings)
-    if each.name not in ("backends", "endpoints") and (meta := each.type.__metadata__[-1])
+    if each.name not in TABLES and (meta := each.type.__metadata__[-1])
 )
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}

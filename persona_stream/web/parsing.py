@@ -14,6 +14,7 @@ from msgspec import DecodeError, Meta, Struct, ValidationError, json, structs
 from werkzeug import datastructures, exceptions, http
 
 from persona_stream.chunking.registry import names
+from persona_stream.core import i18n
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from persona_stream.protocols.attachments import MAX_ATTACHMENTS, NativeAttachment
@@ -178,6 +179,8 @@ def parse_chat_request(request: Request) -> ChatRequest:
         raise InvalidRequest(f"message: has {len(message)} characters, {limit}", "message")
     if chat.chunking is not None and chat.chunking not in names():
         raise InvalidRequest(f"chunking: must be one of {', '.join(names())}", "chunking")
+    if chat.locale is not None and chat.locale not in i18n.languages():
+        raise InvalidRequest(f"locale: must be one of {', '.join(i18n.languages())}", "locale")
     if chat.persona is not None and chat.username not in (None, chat.persona):
         raise InvalidRequest("persona: differs from username, which is the same field", "persona")
     return structs.replace(chat, message=message, username=chat.username or chat.persona, persona=None)
@@ -188,13 +191,13 @@ def negotiate_locale(request: Request, requested: Locale | None = None) -> Local
     if requested is not None:
         return requested
     accepted = request.headers.get("Accept-Language", "")[:_MAX_ACCEPT_LANGUAGE_CHARACTERS]
-    return _best_locale(accepted, negotiation.protocol_of(request).default_locale)
+    return _best_locale(accepted, negotiation.protocol_of(request).default_locale, i18n.languages())
 
 
 @lru_cache(256)  # few distinct values, and parsing one is slow
-def _best_locale(accept_language: str, default: Locale) -> Locale:
+def _best_locale(accept_language: str, default: Locale, known: tuple[Locale, ...]) -> Locale:
     for language, quality in http.parse_accept_header(accept_language, datastructures.LanguageAccept):
-        match language.partition("-")[0].lower(), quality > 0:
-            case ("en" | "zh") as locale, True:
-                return locale
+        locale = language.partition("-")[0].lower()
+        if locale in known and quality > 0:
+            return locale
     return default

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 import persona_stream
 from persona_stream.errors import ConfigurationError
-from persona_stream.personas.persona import KnowledgeItem, Persona, __doc__, _read, bundled_personas, load_personas
+from persona_stream.personas.persona import (
+    KnowledgeItem,
+    Persona,
+    __doc__,
+    _read,
+    bundled_personas,
+    index_personas,
+    load_personas,
+)
 
 LEAST = 'name = "Ada"\nline.en = "A mathematician."\n'
 NOTE = '[[notes]]\ntopics = ["loops"]\nsource = "https://example.org/"\ntext.en = "She wrote of loops."\n'
@@ -84,6 +92,24 @@ def test_a_name_in_two_scripts_has_a_part_for_each(name: str, english: str, chin
     """A name in one script is the same in every language."""
     persona = Persona(username="x", name=name, tagline={})
     assert (persona.name_in("en"), persona.name_in("zh")) == (english, chinese)
+
+
+@pytest.mark.parametrize(
+    ("usernames", "message"),
+    [
+        ([], "there is none"),
+        (["ada", "Ada"], "Ada occurs twice"),
+        ([" ada"], "is not a username"),
+        ([""], "is not a username"),
+    ],
+)
+def test_personas_of_another_source_are_checked(usernames: list[str], message: str) -> None:
+    """As those of a folder are."""
+    personas = [Persona(username=username, name="Ada", tagline={}) for username in usernames]
+    with pytest.raises(ConfigurationError, match=message):
+        index_personas(personas)
+    with pytest.raises(ConfigurationError, match="str is not a Persona"):
+        index_personas(["ada"])  # type: ignore[list-item]  # what an application may return
 
 
 def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:

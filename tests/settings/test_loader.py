@@ -322,3 +322,25 @@ def test_a_wrong_limit_of_an_endpoint_is_named(write: Path, line: str, sentence:
     write.write_text("endpoints = 1\n")
     with pytest.raises(SettingsError, match="must be tables"):
         load_settings({}, {}, write)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('status_messages = "x"\n', r"\[status_messages\] in .* must be a table of lists"),
+        ('[status_messages]\nJapanese = ["x"]\n', "'Japanese' is not the code of a language"),
+        (
+            "[status_messages]\nja = []\n",
+            r"ja of \[status_messages\] .* must be a list of texts of 1 to 200 characters",
+        ),
+        ('[status_messages]\nja = ["x", " "]\n', "must be a list of texts"),
+        ('[status_messages]\nja = "x"\n', "must be a list of texts"),
+    ],
+)
+def test_wrong_status_texts_are_named(write: Path, text: str, sentence: str) -> None:
+    """With the language; the same from code."""
+    write.write_text(text)
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings({}, {}, write)
+    with pytest.raises(SettingsError, match="ja of status_messages must be a list"):
+        Settings(status_messages={"ja": ("",)})

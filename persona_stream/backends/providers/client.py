@@ -18,6 +18,7 @@ from persona_stream.backends.providers import base, compatibility, errors, respo
 from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
 from persona_stream.backends.providers.transport import ProviderTransport, SessionPool, session_factory
 from persona_stream.core.clock import Clock, monotonic_wall_clock
+from persona_stream.core.i18n import translation
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 
@@ -164,11 +165,11 @@ class ProviderClient:
 
     def _to_backend_error(self, error: errors.ProviderError, body: compatibility.Body, query: Query) -> BackendError:
         error_type = BackendUnavailable if error.fallback_allowed else BackendError
-        text = texts.PROVIDER_ERRORS[error.kind][query.locale]
+        text = translation(texts.PROVIDER_ERRORS[error.kind], query.locale)
         if error.kind == "refused" and error.rejection is not None:
             parameter = compatibility.find_named_field(body, error.rejection)
             if parameter is not None:
-                text = texts.PROVIDER_ERRORS["refused_parameter"][query.locale].format(parameter=parameter)
+                text = translation(texts.PROVIDER_ERRORS["refused_parameter"], query.locale).format(parameter=parameter)
         return error_type(text, code=errors.MEANINGS.get(error.kind), retry_after=error.retry_after)
 
     def _attempt(self, query: Query, body: object, deadline: float) -> Answer:
@@ -221,7 +222,7 @@ class ProviderClient:
 
 
 def _status(key: str, query: Query, **values: object) -> str:
-    return texts.PROVIDER_STATUS[key][query.locale].format(**values)
+    return translation(texts.PROVIDER_STATUS[key], query.locale).format(**values)
 
 
 def make_provider_backend(adapter: base.ProviderAdapter, options: ProviderOptions) -> Backend:

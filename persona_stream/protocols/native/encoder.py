@@ -88,7 +88,7 @@ class NativeEncoder:
         is_smart = self._style == "smart"
         return schemas.OpeningFrame(
             status="connecting" if self._style == "basic" else "initializing",
-            message=i18n.INITIALIZING[self._locale] if is_smart else UNSET,
+            message=i18n.translation(i18n.INITIALIZING, self._locale) if is_smart else UNSET,
             progress=snapshot.START_PERCENT if is_smart else UNSET,
             run_id=self._run_id,
             conversation_id=event.conversation_id,

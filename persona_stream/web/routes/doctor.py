@@ -12,10 +12,10 @@ from flask import Blueprint, Response, request
 from msgspec import Meta, Struct, json
 
 from persona_stream.client import diagnosis
+from persona_stream.client.texts import Language
 from persona_stream.concurrency import Wakeup
 from persona_stream.core import sse
 from persona_stream.core.clock import Clock, system_clock
-from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest, Overloaded
 from persona_stream.protocols.base import dump_json
 from persona_stream.protocols.native.schemas import Success
@@ -35,7 +35,7 @@ class Measurements(Struct, frozen=True):
     silences: Annotated[
         Sequence[diagnosis.Measurement], Meta(max_length=MAX_STREAMS, description="Streams that were silent at first.")
     ] = ()
-    locale: Annotated[Locale, Meta(description="Language of the findings.")] = "en"
+    locale: Annotated[Language, Meta(description="Language of the findings.")] = "en"
 
 
 class Diagnosis(Success, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from flask import Blueprint, Request, Response
 from msgspec import Meta, Struct, json
 
 from persona_stream.auth.base import invalid_token
-from persona_stream.core import content, cursor, facts, projection, query
+from persona_stream.core import content, cursor, facts, i18n, projection, query
 from persona_stream.errors import Conflict, InvalidRequest, NotFound
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.native.encoder import NATIVE
@@ -30,7 +30,6 @@ _PAGE_SIZE = 20
 _MAX_PAGE_SIZE = 100
 _MAX_WAIT = 60  # seconds of a long poll
 _RETRY_AFTER = "2"  # seconds, while the run is running
-_LOCALES: dict[str, query.Locale] = {"zh": "zh", "en": "en"}
 
 RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
 _EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
@@ -63,7 +62,7 @@ _EVENTS_PARAMETERS = (
         "Style of the events; defaults to the style that the run was started with.",
         choices=tuple(projection.STYLES),
     ),
-    _query("locale", "Language of status texts; defaults to that of the run.", choices=tuple(_LOCALES)),
+    _query("locale", "Language of status texts; defaults to that of the run.", choices=i18n.languages()),
     _query(
         "protocol",
         "Protocol of the events. Protocols other than `native` use the pace of style smart.",
@@ -146,7 +145,7 @@ def blueprint(services: Services) -> Blueprint:
         transport = negotiation.negotiate_transport(request)
         start = _start_position(request, journal)
         style = _choice("style", services.styles)
-        locale = _choice("locale", _LOCALES)
+        locale = _choice("locale", {each: each for each in i18n.languages()})
         heartbeat = negotiation.negotiate_heartbeat(request, services.settings.heartbeat)
         protocol = _choice("protocol" if "protocol" in request.args else "dialect", PROTOCOLS) or NATIVE
         if cursor.is_at_end(start, journal.entries):

@@ -8,6 +8,7 @@ from flask import Blueprint, Flask, Request, Response
 from msgspec import structs
 
 from persona_stream.chunking.registry import names
+from persona_stream.core import i18n
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.errors import ConfigurationError
@@ -60,6 +61,7 @@ def native_stream(style: StreamStyle) -> str:
 def _add_message_rules(schema: dict[str, Any]) -> None:
     schema["properties"]["message"]["pattern"] = r"\S"
     schema["properties"]["chunking"]["anyOf"][0]["enum"] = list(names())
+    schema["properties"]["locale"]["anyOf"][0] = {"enum": list(i18n.languages())}
 
 
 def _failure(journal: Sequence[Entry], *kinds: type) -> Sequence[Body]:
