@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from persona_stream.client import models, texts
+from persona_stream.client.attachments import load_attachment
 from persona_stream.errors import ConfigurationError
 
 _EPILOG = """\b
@@ -21,6 +22,7 @@ Examples:
   persona-stream chat "What is new?"             a function of this machine's server
   persona-stream chat Ada "What is new?"         the persona Ada
   git diff | persona-stream chat -               the message from stdin
+  persona-stream chat "What is it?" --attach cat.png
   export PERSONA_STREAM_TOKEN=...                for a server elsewhere, with --url
 
 Without a token, the command signs its own for a server on this machine, with the secret that the server generated.
@@ -58,6 +60,7 @@ class _Command(click.Command):
 @click.option(
     "--locale", type=click.Choice(["zh", "en"]), help="Language of status and error texts. [default: from LANG]"
 )
+@click.option("--attach", "attachments", metavar="FILE", multiple=True, help="File or https address to send along.")
 @click.option("--reasoning", is_flag=True, help="Print the model's reasoning to stderr (streaming endpoints).")
 @click.option(
     "--timeout",
@@ -122,7 +125,8 @@ def _question(given: dict[str, Any]) -> models.Question:
     if not message.strip():
         raise models.InvalidArgument("empty_message")
     names = ("username", "endpoint", "prompt", "prompt_mode", "conversation_id", "chunking", "locale", "reasoning")
-    return models.Question(message=message, **{name: given[name] for name in names})
+    attachments = tuple(load_attachment(source) for source in given["attachments"])
+    return models.Question(message=message, attachments=attachments, **{name: given[name] for name in names})
 
 
 def find_token(url: str, given: str | None) -> str:

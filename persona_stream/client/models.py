@@ -8,6 +8,8 @@ from enum import IntEnum
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
+from persona_stream.core.content import Attachment
+
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 READ_TIMEOUT = 20.0  # seconds
@@ -47,6 +49,7 @@ class Question:
     chunking: Literal["characters", "words", "sentences"] | None = None
     locale: Literal["zh", "en"] = "zh"
     reasoning: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("username", "message", "prompt", "conversation_id"):
@@ -62,7 +65,14 @@ class Question:
         """Return the JSON object of the request."""
         names = ("username", "message", "locale", "prompt", "prompt_mode", "conversation_id", "chunking")
         sent = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.attachments:
+            sent["attachments"] = [_attachment_fields(attachment) for attachment in self.attachments]
         return {**sent, "reasoning": True} if self.reasoning else sent
+
+
+def _attachment_fields(attachment: Attachment) -> dict[str, str]:
+    name = {} if attachment.name is None else {"name": attachment.name}
+    return {"type": attachment.type, "url": attachment.url, **name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,23 @@ def test_the_answer_is_on_stdout_and_the_rest_on_stderr() -> None:
     assert sent.headers["idempotency-key"]
 
 
+def test_files_are_attached_to_the_question(tmp_path: Path) -> None:
+    """With their names; one that cannot be read is wrong usage."""
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG")
+    with FakeServer([stream(HELLO, END)]) as server:
+        result = invoke(*question(server, "--attach", str(tmp_path / "cat.png"), "--attach", "https://x.example/b.pdf"))
+    assert result.exit_code == 0
+    assert json.loads(server.requests[0].body)["attachments"] == [
+        {"type": "image", "url": "data:image/png;base64,iVBORw==", "name": "cat.png"},
+        {"type": "file", "url": "https://x.example/b.pdf"},
+    ]
+    missing = invoke(*question(server, "--attach", "none.png"))
+    assert (missing.exit_code, missing.stderr.splitlines()[-1]) == (
+        2,
+        "Error: cannot read none.png: No such file or directory",
+    )
+
+
 @pytest.mark.parametrize(
     ("endpoint", "path"),
     [("smart", "stream_chat_smart"), ("advanced", "stream_chat_advanced"), ("basic", "stream_chat")],

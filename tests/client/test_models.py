@@ -19,6 +19,7 @@ from persona_stream.client.models import (
     parse_json,
     parse_reply,
 )
+from persona_stream.core.content import Attachment
 from tests.client.fakes import COMPLETE, OPENING, chunk, failure
 
 
@@ -33,7 +34,13 @@ def test_every_field_is_sent_under_its_name_on_the_wire() -> None:
         "username": "u", "message": "m", "prompt": "", "prompt_mode": "replace", "conversation_id": "c",
         "chunking": "words", "locale": "en", "reasoning": True,
     }  # fmt: skip
+    attachments = (Attachment("data:image/png;base64,AAAA", name="a.png"), Attachment("https://x/b", type="file"))
+    sent = [
+        {"type": "image", "url": "data:image/png;base64,AAAA", "name": "a.png"},
+        {"type": "file", "url": "https://x/b"},
+    ]
     assert Question(**given).body() == given
+    assert Question(**given, attachments=attachments).body() == {**given, "attachments": sent}
 
 
 @pytest.mark.parametrize("name", ["username", "message", "prompt", "conversation_id"])
