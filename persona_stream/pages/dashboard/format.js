@@ -7,6 +7,12 @@ export const NONE = "–";
 
 export function number(n) { return n === null || n === undefined ? NONE : n.toLocaleString(tag()); }
 
+export function bytes(n) {
+  if (n === null || n === undefined) return NONE;
+  const [value, unit] = n < 1000 ? [n, "byte"] : n < 1e6 ? [n / 1e3, "kilobyte"] : [n / 1e6, "megabyte"];
+  return value.toLocaleString(tag(), { style: "unit", unit, unitDisplay: unit === "byte" ? "long" : "short", maximumSignificantDigits: 3 });
+}
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return NONE;
   if (seconds < 0.9995) return t("ms", { n: seconds === 0 ? 0 : Math.max(1, Math.round(seconds * 1000)) });

@@ -22,10 +22,15 @@ export function exchange({ run, texts }, live, view) {
   const nothing = inProgress ? t("noAnswerYet") : texts.answer === null && run.characters ? t("textsOff") : t("noAnswer");
   return [
     section(t("question"), textBlock(texts.question ?? run.question)),
+    texts.attachments?.length && section(t("attachments"), attachmentTable(texts.attachments)),
     reasoning && h("details", { class: "fold" }, h("summary", {}, t("reasoning")), h("div", { class: "prose" }, reasoning)),
     section(t("answer"), answer ? view(answer, inProgress) : h("p", { class: "muted" }, nothing)),
   ];
 }
+
+// The log has no content.
+const attachmentTable = (attachments) => table(t("attachments"), "plain", [th(t("name")), th(t("kindOf")), th(t("sizeOf"), { class: "number" })],
+  attachments.map(({ type, name, size }) => h("tr", {}, h("th", { scope: "row" }, name ?? t("noName")), h("td", {}, t(`a_${type}`)), h("td", { class: "number" }, size === null ? t("byAddress") : format.bytes(size)))));
 
 export function request({ run, texts }) {
   return [

@@ -36,6 +36,7 @@ export const TEXTS = {
   run: ["Run", "运行"], copy: ["Copy", "复制"], copied: ["Copied", "已复制"], cancel: ["Cancel run", "取消运行"], cancelling: ["Cancelling…", "正在取消…"],
   prompt: ["Additional prompt", "附加提示词"], body: ["Request body", "原始请求体"],
   textsOff: ["Not logged: log_bodies is off, or there was none.", "未记录：log_bodies 已关闭，或没有内容。"],
+  attachments: ["Attachments", "附件"], kindOf: ["Kind", "类型"], sizeOf: ["Size", "大小"], a_image: ["image", "图片"], a_file: ["file", "文件"], a_audio: ["recording", "录音"], noName: ["without a name", "无名称"], byAddress: ["by address", "通过地址"],
   answer: ["Answer", "回答"], reasoning: ["Reasoning", "推理过程"], noAnswer: ["No answer.", "没有回答。"], noAnswerYet: ["No text yet.", "还没有文本。"], errorTitle: ["Error", "错误"], code: ["Code", "代码"], upstream: ["Provider calls", "对提供方的调用"], attempt: ["Attempt {n}: {provider}, {model}", "第 {n} 次：{provider}，{model}"], sent: ["Sent", "发送"], received: ["Received", "收到"], raw: ["Raw response of the backend", "后端的原始响应"],
   live: ["Live", "实时"], liveBroken: ["The connection was lost. Reconnecting…", "连接中断，正在自动重连…"], writing: ["Writing the answer…", "正在输出回答…"], progress: ["Progress", "进度"], elsewhere: ["In progress. Its stream is not available here.", "进行中，但无法在此读取其数据流。"],
   requestHeaders: ["Request headers", "请求头"], responseHeaders: ["Response headers", "响应头"], noHeaders: ["No headers were logged.", "没有记录请求头或响应头。"], name: ["Name", "名称"], value: ["Value", "值"],
