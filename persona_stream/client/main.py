@@ -7,8 +7,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache, partial
 
 from persona_stream.client import renderers
+from persona_stream.client.inputs import Answerer, InputResponder, TerminalInput, find_terminal_descriptor
 from persona_stream.client.models import ExitCode, Question, ServerConfig
 from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.client.session import ChatSession, SessionFinished
@@ -27,18 +29,26 @@ def ask(
     events: bool,
     timeout: float,
     raw: bool = False,
+    answer: Answerer | None = None,
 ) -> ExitCode:
     """Send a question and show the answer on stdout and everything else on stderr.
 
     ``json`` writes lines of JSON instead of the answer, ``events`` the raw events instead of the progress, ``raw`` the
     answer's Markdown as it is. ``timeout`` is in seconds and covers the whole session. Ctrl-C cancels the run.
+    ``answer`` answers the questions of the backend; by default, the user does on the terminal, if there is one.
     """
     clock = monotonic_wall_clock()
     status = Terminal(sys.stderr, os.environ)
     outputs = create_renderers(
         Terminal(sys.stdout, os.environ), status, texts, clock, json=json, events=events, raw=raw
     )
-    transport = HttpTransport(server, clock)
+    user = TerminalInput(status, texts, cache(partial(find_terminal_descriptor, status)))
+    create_transport = partial(HttpTransport, server, clock)
+    responder = InputResponder(
+        create_transport, answer or user, user.show_refusal, user.show_closed, locale=question.locale
+    )
+    outputs = [responder.close, *outputs, responder]
+    transport = create_transport()
     session = ChatSession(
         question, transport, key=os.urandom(16).hex(), clock=clock, timeout=timeout, jitter=random.random
     )

@@ -5,6 +5,7 @@ from rich import live, markdown
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
+from persona_stream.client.models import Reply
 from persona_stream.client.sanitizer import sanitize
 from persona_stream.client.session import Received, SessionFinished, Update
 from persona_stream.client.terminal import Terminal
@@ -36,7 +37,7 @@ class MarkdownRenderer:
                 self._write_finished()
                 if self._open.strip():
                     self._draw()
-            case SessionFinished():
+            case SessionFinished() | Received(reply=Reply(status="input_required")):
                 self._write(self._open)
                 self._open = ""
 

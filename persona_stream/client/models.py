@@ -139,6 +139,13 @@ def build_fetch(run_id: str, *, locale: str) -> Request:
     return Request("GET", _path(run_id), _headers(JSON, locale))
 
 
+def build_input(run_id: str, input_id: str, value: str, idempotency_key: str, *, locale: str) -> Request:
+    """Build the POST that answers a question of a run."""
+    headers = _headers(JSON, locale) | {"Content-Type": JSON, "Idempotency-Key": idempotency_key}
+    body = json.dumps({"input_id": input_id, "value": value}).encode()
+    return Request("POST", f"{_path(run_id)}/input", headers, body)
+
+
 def build_cancel(run_id: str, *, locale: str) -> Request:
     """Build the POST that cancels a run."""
     return Request("POST", f"{_path(run_id)}/cancel", _headers(JSON, locale))
@@ -170,6 +177,7 @@ class Reply:
     error: str = ""
     run_id: str = ""
     conversation_id: str = ""
+    input_id: str = ""
     is_complete: bool = False
     progress: float | None = None
     elapsed_time: float | None = None
@@ -178,6 +186,7 @@ class Reply:
     eta: float | None = None
     deadline: float | None = None
     position: float | None = None
+    expires_in: float | None = None
 
 
 def parse_json(data: str | bytes) -> Reply | None:

@@ -55,8 +55,15 @@ class AnswerRenderer:
                     self._terminal.write(text)
                 else:
                     self._held.append(text)
+            case Received(reply=Reply(status="input_required")) if self._at_once and self._terminal.is_terminal:
+                self._end_line()  # the question follows on the same terminal
             case SessionFinished():
-                self._terminal.write("".join(self._held) + ("" if self._last == "\n" else "\n"))
+                self._terminal.write("".join(self._held))
+                self._end_line()
+
+    def _end_line(self) -> None:
+        self._terminal.write("" if self._last == "\n" else "\n")
+        self._last = "\n"
 
 
 class ReasoningRenderer:
@@ -252,6 +259,7 @@ class _Progress:
         self._message = ""
         self._deadline: float | None = None
         self._percent: float | None = None  # the highest so far
+        self._is_asking = False  # whether the backend waits for an answer of the user
         self._has_text = False  # whether the answer, or the reasoning before it, has begun
 
     def _apply(self, update: Update) -> bool:
@@ -289,9 +297,10 @@ class _Progress:
     def _apply_reply(self, reply: Reply) -> bool:
         if reply.deadline is not None:
             self._deadline = reply.deadline
+        self._is_asking = reply.status == "input_required"
         if reply.data or reply.reasoning:
             self._has_text = True
-        if reply.data or reply.reasoning or reply.is_complete or "tool_call" in reply.payload:
+        if reply.data or reply.reasoning or reply.is_complete or self._is_asking or "tool_call" in reply.payload:
             return False
         self._reply = reply
         self._received_at = self._clock()
@@ -315,7 +324,7 @@ class ProgressBar(_Progress):
     def __call__(self, update: Update) -> None:
         """Draw the bar, or erase it."""
         self._apply(update)
-        if self._has_text or isinstance(update, SessionFinished):
+        if self._has_text or self._is_asking or isinstance(update, SessionFinished):
             self.erase()
             return
         self._frame += 1

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +16,7 @@ import requests
 
 from tests.documents import BACKENDS, BACKENDS_ZH, Document
 from tests.http.conftest import SERVERS
-from tests.server_process import ServerProcess, serve
+from tests.server_process import ServerProcess, serve, token
 from tests.sse_client import ReceivedEvent, answer, events, read
 from tests.websocket_client import WebSocketClient
 
@@ -187,3 +193,35 @@ def test_the_documented_function_asks(document: Document, tmp_path: Path):
     assert asked.answer(asked.question["choices"][1]).status_code == 200
     assert asked.question["choices"][1] in answer(asked.rest())
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_the_terminal_client_asks_the_user(asking: ServerProcess, locale: str):
+    """With numbers for the choices; the text before the question stays."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "persona_stream", "chat", "which 100", f"--url={asking.url}", f"--locale={locale}"]
+    environ = {**os.environ, "PERSONA_STREAM_TOKEN": token(), "TERM": "xterm"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
+    os.close(theirs)
+    shown = ""
+    with suppress(OSError):  # the end of the last process on a terminal
+        while part := os.read(ours, 65536).decode():
+            shown += part
+            if shown.endswith("> "):
+                os.write(ours, b"2\n")
+    os.close(ours)
+    assert process.wait() == 0
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown).splitlines()
+    at = lines.index("? Which file?")
+    assert lines[at - 1].endswith("Let me see.")
+    assert lines[at + 1 : at + 4] == ["  1  a.txt", "  2  b.txt", "> 2"]
+    assert "You chose b.txt." in shown
+
+
+def test_the_terminal_client_in_a_pipe_goes_on_without_an_answer(asking: ServerProcess):
+    """It names the reason, and the backend receives the timeout."""
+    command = [sys.executable, "-m", "persona_stream", "chat", "which 0.5", f"--url={asking.url}", "--locale=en"]
+    environ = {**os.environ, "PERSONA_STREAM_TOKEN": token()}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, stdin=subprocess.DEVNULL, check=True)
+    assert done.stdout == "Let me see. No file was chosen.\n"
+    assert "The backend asks: Which file? There is no terminal to answer from" in done.stderr
