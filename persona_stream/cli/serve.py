@@ -14,12 +14,18 @@ import gevent.event
 
 from persona_stream import __version__, errors, state_dir
 from persona_stream.auth.jwt import issue_token
-from persona_stream.cli.settings import load_settings_from, settings_options
+from persona_stream.cli.settings import SettingsCommand, load_settings_from, settings_options
 from persona_stream.extras import install_command
 from persona_stream.server.process import ServerProcess, ignore_signals
 from persona_stream.settings.schema import Settings
 from persona_stream.settings.types import is_loopback
 
+_EPILOG = """\b
+Examples:
+  persona-stream serve                                  the demo
+  persona-stream serve --backend my_bot:ask --reload    a function of yours
+  persona-stream serve --config settings.toml           settings from a file
+"""
 _POLL_INTERVAL = 0.5  # seconds
 _SECOND_SIGNAL_DELAY = 0.1  # seconds
 _TOKEN_LIFETIME = 86_400.0  # seconds
@@ -29,7 +35,7 @@ _IGNORED_DIRECTORIES = {"node_modules", "__pycache__", "site-packages"}
 _BROWSABLE_HOSTS = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"}
 
 
-@click.command()
+@click.command(cls=SettingsCommand, epilog=_EPILOG)
 @settings_options
 @click.option("--reload", "reloads", is_flag=True, help="Restart when a source file changes (for development).")
 def serve(reloads: bool, **options: object) -> int:

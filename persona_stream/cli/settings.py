@@ -10,6 +10,9 @@ import click
 from persona_stream.settings import loader, schema, types
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_OWN = "Options"
+_COMMON = (_OWN, "Server", "Backend")
+_IS_WHOLE = "persona_stream.help_all"
 
 
 class ValueType(click.ParamType):  # type: ignore[type-arg]  # generic only in recent releases of click
@@ -25,6 +28,50 @@ class ValueType(click.ParamType):  # type: ignore[type-arg]  # generic only in r
             return types.convert(value, self._annotation)
         except ValueError as error:
             self.fail(f'it must be {error}, not "{value}"', param, ctx)
+
+
+class SettingsCommand(click.Command):
+    """Command with an option for every setting: ``--help`` has the common ones, ``--help-all`` those of every group."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_print_all,
+                help=f"Show all {len(schema.SETTINGS)} settings and exit.",
+            )
+        )  # fmt: skip
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in sections, those of the command itself first."""
+        sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (_OWN, *schema.GROUPS.values())}
+        groups = _groups()
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections[groups.get(param.name or "", _OWN)].append(record)
+        is_whole = ctx.meta.get(_IS_WHOLE, False)
+        for heading, records in sections.items():
+            if records and (is_whole or heading in _COMMON):
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def _groups() -> Mapping[str, str]:
+    """Return the heading of each setting by its name."""
+    groups = {}
+    heading = ""
+    for setting in schema.SETTINGS:
+        heading = schema.GROUPS.get(setting.name, heading)
+        groups[setting.name] = heading
+    return groups
+
+
+def _print_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[_IS_WHOLE] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
 
 
 def settings_options(command: Command) -> Command:
@@ -67,7 +114,7 @@ def _option(setting: schema.Setting) -> Callable[[Command], Command]:
     return click.option(flag, setting.name, metavar=types.form_of(setting.annotation).metavar, help=description)
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.option("--markdown", is_flag=True, help="Print defaults and descriptions as a Markdown table.")
 @settings_options
 def settings(markdown: bool, **options: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from persona_stream.cli.settings import load_settings_from, settings_options
+from persona_stream.cli.settings import SettingsCommand, load_settings_from, settings_options
 from persona_stream.errors import ConfigurationError
 from persona_stream.extras import install_command
 from persona_stream.settings import schema
@@ -16,7 +16,7 @@ POOLS = ("prefork", "gevent")
 DEFAULT_GEVENT_CONCURRENCY = 100
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @settings_options
 @click.option(
     "--pool",

@@ -20,6 +20,21 @@ DEFAULT = "default"
 TABLES = ("backends", "endpoints", "status_messages")
 """Settings that are tables of the settings file."""
 
+GROUPS = {
+    "host": "Server",
+    "backend": "Backend",
+    "jwt_secret": "Authentication",
+    "cors_origins": "Requests and runs",
+    "log_level": "Log",
+    "openai_base_url": "Providers",
+    "commit_window": "Other protocols",
+    "redis_url": "Several processes",
+    "database_url": "Conversations and request log",
+    "cache": "Answer cache",
+    "max_runs": "Load limits",
+}
+"""Headings of the settings, by the first one of each group."""
+
 WITHDRAWN = ("commit_window_stream", "heartbeat_override")
 """Former settings, which are accepted with a warning and have no effect."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persona_stream.cli.commands import run
-from persona_stream.settings.schema import SETTINGS
+from persona_stream.settings.schema import GROUPS, SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +77,19 @@ def test_a_mistake_is_found_before_a_server_starts(
         "",
         "persona-stream: jwt_secret and jwks_url are set, but tokens are verified with only one of them\n",
     )
+
+
+def test_the_help_has_the_common_options_and_help_all_every_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """In groups; each setting belongs to one."""
+    assert run(["serve", "--help"]) == 0
+    short = capsys.readouterr().out
+    assert run(["serve", "--help-all"]) == 0
+    whole = capsys.readouterr().out
+    assert "--backend BACKEND" in short
+    assert "--jwks-url" not in short
+    assert len(short.splitlines()) < 45
+    for setting in SETTINGS:
+        assert f"  --{setting.name.replace('_', '-')} " in whole
+    for heading in GROUPS.values():
+        assert f"\n{heading}:\n" in whole
+    assert "persona-stream serve --backend my_bot:ask --reload" in short
