@@ -31,8 +31,9 @@ from persona_stream.server.waiting import (
     encode_chunk,
     send_all,
 )
-from persona_stream.web.connections import OWN_SOCKET_KEY
+from persona_stream.web.connections import DISPATCH_KEY, OWN_SOCKET_KEY
 from persona_stream.web.delivery import EventStream
+from persona_stream.web.pipeline import FastLane
 from persona_stream.web.websocket import WebSocketStream
 
 MAX_LINE_BYTES = 8192  # gevent responds with 414 to a request line of this length
@@ -105,9 +106,11 @@ class RequestHost(Protocol):
         is_draining: whether each connection closes after its current response.
         limits: time limits for clients.
         pacer: sender of the streams of all connections.
+        fast_lane: routes that need no WSGI, if there are any.
     """
 
     is_draining: bool
+    fast_lane: FastLane | None
     limits: HttpLimits
     pacer: Pacer
 
@@ -211,6 +214,8 @@ class Handler(pywsgi.WSGIHandler):
         self.wsgi_input = http11.RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
         environ["wsgi.input"] = self.wsgi_input
         environ[OWN_SOCKET_KEY] = self.socket
+        if self.server.fast_lane is not None:
+            environ[DISPATCH_KEY] = self.server.fast_lane.dispatch
         self._reader.set_deadline(limits.body_timeout, limits.min_body_rate)
         return environ
 

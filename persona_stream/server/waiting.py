@@ -463,8 +463,9 @@ class PacedWebSocket(PacedStream):
     def _receive(self, data: bytes) -> None:
         self._websocket.receive(data)
         if self._websocket.has_messages:
-            self._connection.spawn(self._websocket.handle_messages)
-        self._pump_soon()
+            self._connection.spawn(self._websocket.handle_messages)  # which calls on_wake
+        else:
+            self._pump_soon()
 
     def _wait(self) -> None:
         super()._wait()

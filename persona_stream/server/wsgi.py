@@ -17,17 +17,26 @@ from gevent import pool, pywsgi
 
 from persona_stream.server import http11
 from persona_stream.server.handler import CLOCK, MAX_LINE_BYTES, Handler, HttpLimits, RequestHost
-from persona_stream.server.waiting import LAST_CHUNK, Connection, PacedStream, Pacer, encode_chunk, send_all
+from persona_stream.server.waiting import (
+    LAST_CHUNK,
+    Connection,
+    PacedStream,
+    PacedWebSocket,
+    Pacer,
+    encode_chunk,
+    send_all,
+)
 from persona_stream.web.connections import OWN_SOCKET_KEY
 from persona_stream.web.delivery import EventStream
 from persona_stream.web.pipeline import FastLane, FastRoute
+from persona_stream.web.websocket import WebSocketStream
 
 BACKLOG = 2048  # connections; beyond gevent's 256, a burst waits a second for the kernel's retry
 RESERVED_FILES = 100  # files that the process opens beside its connections
 MAX_BODY_BYTES = 64 * 1024
 _BODY_WAIT = 0.25  # seconds that a body may follow its head without a greenlet
 _NO_BODY = ("204", "304")
-_SPECIAL = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE"))  # for ``Handler`` and Flask
+_SPECIAL = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"))  # for ``Handler`` and Flask
 
 
 class FastRequest(NamedTuple):
@@ -85,6 +94,7 @@ def parse_request(data: bytes, lane: FastLane, base: Mapping[str, Any], address:
     is_unusual = (
         len(fields) > http11.MAX_HEADERS
         or not _SPECIAL.isdisjoint(environ)
+        or ("HTTP_UPGRADE" in environ) != route.rule.websocket
         or length > min(MAX_BODY_BYTES, lane.max_body_bytes)
         or (method == "GET" and length > 0)
     )
@@ -102,6 +112,7 @@ class Server(pywsgi.WSGIServer):
         is_draining: whether each connection closes after its current response.
         limits: time limits for clients.
         pacer: sender of the streams of all connections.
+        fast_lane: routes that need no WSGI, if there are any.
     """
 
     def __init__(
@@ -120,7 +131,7 @@ class Server(pywsgi.WSGIServer):
         self.is_draining = False
         self.limits = limits or HttpLimits()
         self.pacer = Pacer(CLOCK)
-        self._fast_lane = fast_lane
+        self.fast_lane = fast_lane
         self._greenlets = pool.Group()
         self._connections: set[Connection] = set()
         # Beyond the limit, connections wait in the backlog, and files are left for the process itself.
@@ -151,7 +162,7 @@ class Server(pywsgi.WSGIServer):
 
     def on_bytes(self, connection: Connection) -> None:
         """Serve a request in a greenlet, once it has arrived or has been incomplete for a moment."""
-        lane = None if self.is_draining else self._fast_lane
+        lane = None if self.is_draining else self.fast_lane
         if lane is None or not (request := parse_request(connection.unread, lane, self.environ, connection.address)):
             self.on_incomplete(connection)
         elif len(connection.unread) < request.size:
@@ -248,6 +259,9 @@ def respond(connection: Connection, request: FastRequest, lane: FastLane, host: 
     environ[OWN_SOCKET_KEY] = connection.socket
     response = lane.respond(request.route, environ, data[request.head_bytes : request.size])
     body, status, headers = response.get_wsgi_response(environ)
+    if isinstance(body, WebSocketStream):
+        PacedWebSocket(body, connection, host.pacer)
+        return True
     if not isinstance(body, EventStream):
         _send(connection, response, body, _encode_head(status, headers, host))
     elif _start_stream(connection, body, _encode_head(status, headers, host), host, closes=request.closes):

@@ -17,7 +17,9 @@ from persona_stream.core.clock import Clock
 
 # Environ keys of the connection: this server, gunicorn's two gevent workers, werkzeug's development server.
 OWN_SOCKET_KEY = "persona_stream.socket"
-"""Environ key of the connection in this package's server, which can hand it over to a WebSocket."""
+"""Environ key of the connection in this package's server."""
+DISPATCH_KEY = "persona_stream.dispatch"
+"""Environ key of the function that dispatches messages, in servers that can hand over a connection to a WebSocket."""
 _SOCKET_KEYS = (OWN_SOCKET_KEY, "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
 
 WRITE_TIMEOUT = 30.0  # seconds

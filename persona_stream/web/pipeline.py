@@ -6,8 +6,8 @@ endpoint, it is the same object as JSON.
 
 The fast lane has the routes that start and follow runs. Flask's dispatching, contexts and WSGI take as long as the rest
 of such a request, so the server of ``serve`` calls their views itself, with the same request object, middleware and
-error handling. The routes follow from their descriptions: all that can respond with events, and the run endpoints of
-the protocols.
+error handling. The routes follow from their descriptions: all that can respond with events, the run endpoints of the
+protocols, the handshake of WebSockets, and the routes of their messages.
 """
 
 import logging
@@ -22,12 +22,13 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from persona_stream.core.sse import ServerSentEvent
-from persona_stream.errors import HTTPError, InvalidRequest
+from persona_stream.errors import HTTPError, InvalidRequest, NotFound
 from persona_stream.logging import current_run_id
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.registry import is_run_endpoint
 from persona_stream.runs.base import ResponseSent
-from persona_stream.web import auth, cors, local_access, negotiation, proxy_fix, responses, run_requests
+from persona_stream.web import auth, cors, local_access, negotiation, proxy_fix, responses, run_requests, websocket
+from persona_stream.web.connections import DISPATCH_KEY
 from persona_stream.web.openapi.spec import operation_of
 from persona_stream.web.services import Services
 
@@ -165,6 +166,9 @@ class FastLane:
 
     def find(self, method: str, path: str) -> FastRoute | None:
         """Return the route of a request; ``None`` if Flask must serve it."""
+        return self._find(method, path)
+
+    def _find(self, method: str, path: str) -> FastRoute | None:
         route = self._routes.get((method, path))
         if route is None:
             for route_method, pattern, rule, view in self._patterns:
@@ -176,6 +180,10 @@ class FastLane:
         """Return the response to a request, which is given as a WSGI environment and a body."""
         if self._trusted:
             environ.update(proxy_fix.forwarded_environ(environ, self._trusted))
+        environ[DISPATCH_KEY] = self.dispatch
+        return self._respond(route, environ, body)
+
+    def _respond(self, route: FastRoute, environ: dict[str, Any], body: bytes) -> Response:
         # Not in the environ: without the cycle, the memory of a request is freed at once and not by the collector.
         request = responses.HttpRequest(environ, populate_request=False)
         request.url_rule = route.rule
@@ -188,6 +196,17 @@ class FastLane:
                 response = error_response(request, error, self._on_error)
             return self._middleware.after(request, response)
 
+    def dispatch(self, environ: dict[str, Any], body: bytes) -> Response:
+        """Return the response to a message of a WebSocket; its environ has been through ``respond`` or Flask before.
+
+        Raises:
+            NotFound: The message names no run, or one that no path can have.
+        """
+        route = self._find(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        if route is None:
+            raise NotFound("Not found")
+        return self._respond(route, environ, body)
+
     def _add(self, method: str, rule: Rule, view: View) -> None:
         pattern = _ARGUMENT.sub(r"(?P<\1>[^/%]+)", re.escape(rule.rule))
         if not rule.arguments:
@@ -197,7 +216,9 @@ class FastLane:
 
 
 def _is_hot(rule: Rule, view: View) -> bool:
-    if is_run_endpoint(rule.rule):
+    if is_run_endpoint(rule.rule) or rule.websocket:
+        return True
+    if any((method, rule.rule) in websocket.ROUTES for method in rule.methods or ()):
         return True
     operation = operation_of(view)
     return operation is not None and any(body.events for body in operation.response.bodies)

@@ -10,6 +10,7 @@ import pytest
 from gevent import socket
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.routing import Rule
 
 from persona_stream.server import http11
 from persona_stream.server.handler import MAX_LINE_BYTES
@@ -22,13 +23,15 @@ BODY = b'{"message":"Hi"}'
 
 
 class FakeLane:
-    """Lane with one route for POST and one for GET."""
+    """Lane with one route for POST, one for GET, and one for WebSockets."""
 
     max_body_bytes = 1_000_000
 
     def find(self, method: str, path: str) -> FastRoute | None:
         """Return a route without a view."""
-        return FastRoute(None, None, {}) if (method, path) in (("POST", SMART), ("GET", "/events")) else None  # type: ignore[arg-type] # unused
+        if (method, path) not in (("POST", SMART), ("GET", "/events"), ("GET", "/ws")):
+            return None
+        return FastRoute(Rule(path, websocket=path == "/ws"), None, {})  # type: ignore[arg-type] # unused
 
 
 def parse(data: bytes) -> FastRequest | None:
@@ -62,6 +65,16 @@ def test_a_complete_request_becomes_a_wsgi_environment() -> None:
         "HTTP_ACCEPT": "text/*,*/*",
         "HTTP_COOKIE": "a=1; b=2",
     }
+
+
+def test_an_upgrade_is_taken_on_its_route_alone() -> None:
+    """And a request without one is left to Flask there, which says what is missing."""
+    fields = b"Host: x\r\nConnection: Upgrade\r\n"
+    request = parse(b"GET /ws HTTP/1.1\r\n" + fields + b"Upgrade: websocket\r\n\r\n")
+    assert request is not None
+    assert request.environ["HTTP_UPGRADE"] == "websocket"
+    assert parse(b"GET /ws HTTP/1.1\r\n" + fields + b"\r\n") is None
+    assert parse(b"GET /events HTTP/1.1\r\n" + fields + b"Upgrade: websocket\r\n\r\n") is None
 
 
 def test_a_body_that_has_not_arrived_is_part_of_the_size() -> None:

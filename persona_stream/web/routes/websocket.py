@@ -1,11 +1,11 @@
 """``/api/ws``: opens a WebSocket, on servers that can hand over a connection."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import cast
 
-from flask import Blueprint, Flask, Request, Response, current_app
+from flask import Blueprint, Request, Response
 from wsproto.utilities import generate_accept_token
 
 from persona_stream.auth.base import invalid_token
@@ -68,23 +68,24 @@ def blueprint(services: Services) -> Blueprint:
     )
     def open_websocket() -> Response:
         request = responses.current_request()
-        resume = request.args.get("resume")
+        arguments = _arguments(request)
+        resume = arguments.get("resume")
         if resume not in (None, "1"):
             raise InvalidRequest("resume: must be 1", "resume")
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise _REQUIRED
-        if connections.OWN_SOCKET_KEY not in request.environ:
+        dispatch = request.environ.get(connections.DISPATCH_KEY)
+        if dispatch is None:
             raise _NOT_SUPPORTED
         if request.content_length or "Transfer-Encoding" in request.headers:
             raise InvalidRequest("An upgrade to a WebSocket must have no body")
         _check_origin(request, services)
-        token, ticket = _authenticate(request, services)
+        token, ticket = _authenticate(request, arguments, services)
         handshake = _handshake(request)
         environ = request.environ
         if resume is not None:
             environ = {**environ, "HTTP_X_PERSONA_RESUME": "1"}
-        app = cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined] # documented by werkzeug
-        sender = RequestSender(app, environ, token=token, ticket=ticket, verify=services.verifier.verify)
+        sender = RequestSender(dispatch, environ, token=token, ticket=ticket, verify=services.verifier.verify)
         stream = WebSocketStream(
             handshake,
             sender,
@@ -104,16 +105,21 @@ def _check_origin(request: Request, services: Services) -> None:
         raise _FOREIGN_ORIGIN
 
 
-def _authenticate(request: Request, services: Services) -> tuple[str, str]:
+def _arguments(request: Request) -> Mapping[str, str]:
+    """Return the arguments of the query string, which werkzeug parses at length even if there is none."""
+    return request.args if request.query_string else {}
+
+
+def _authenticate(request: Request, arguments: Mapping[str, str], services: Services) -> tuple[str, str]:
     """Return the token of a client, or its ticket.
 
     Raises:
         Unauthorized: Neither is valid.
         Forbidden: The token lacks the scope.
     """
-    ticket = request.args.get("ticket")
+    ticket = arguments.get("ticket")
     if ticket is not None:
-        if not services.url_signer.verify(request.args.get("run_id", ""), ticket):
+        if not services.url_signer.verify(arguments.get("run_id", ""), ticket):
             raise invalid_token("The ticket is not valid for the run in run_id: take it from the run's events_url")
         return "", ticket
     offered = _offered_subprotocols(request)
