@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from persona_stream.backends.anthropic import response
+from persona_stream.backends.providers import responses
 from persona_stream.core.content import Attachment, Part, Tool, ToolCall, fields_for
 from persona_stream.core.query import Query, Turn, all_turns
 
@@ -152,7 +152,7 @@ def _source(attachment: Attachment) -> Block:
 
 
 def _tool_use_block(call: ToolCall) -> Block:
-    arguments = response.parse_tool_input(call.arguments)
+    arguments = responses.parse_arguments(call.arguments)
     own = fields_for(call.extras, "anthropic")
     return {**own, "type": "tool_use", "id": _valid_id(call.id), "name": call.name, "input": arguments}
 

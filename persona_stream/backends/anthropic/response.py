@@ -87,18 +87,6 @@ def _parse_usage(usage: object) -> Usage | None:
     )
 
 
-def parse_tool_input(arguments: str) -> dict[str, object]:
-    """Parse the arguments of a call, which are an object in this API and elsewhere JSON as the model wrote it.
-
-    Invalid JSON, from a careless model or one that reached its token limit, becomes the single argument ``arguments``,
-    so that the conversation can continue and the model sees its mistake.
-    """
-    parsed = responses.loads_lenient(arguments)
-    if isinstance(parsed, dict):
-        return parsed
-    return {"arguments": arguments} if arguments.strip() else {}
-
-
 def dump_tool_input(value: object) -> str:
     """Serialize the ``input`` of a call; a string was assembled from a stream, and is JSON already."""
     if isinstance(value, str):

@@ -2,10 +2,12 @@
 
 import hashlib
 import mimetypes
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from persona_stream.backends.openai import response, tool_calls
+from persona_stream.backends.providers import responses
 from persona_stream.core.content import Attachment, Part, Tool, ToolChoice, attachments_of, fields_for
 from persona_stream.core.query import Query, Turn, all_turns
 
@@ -80,7 +82,10 @@ def _build_message(turn: Turn) -> Message:
             message: Message = {"role": "assistant", "content": turn.content}
             if calls:
                 message["content"] = turn.content or None
-                message["tool_calls"] = [tool_calls.build_tool_call(call) for call in calls]
+                message["tool_calls"] = [
+                    tool_calls.build_tool_call(replace(call, arguments=responses.valid_arguments(call.arguments)))
+                    for call in calls
+                ]
             if turn.reasoning and not (own.keys() & response.REASONING_FIELDS):
                 message["reasoning_content"] = turn.reasoning
         case Turn(role="tool", call_id=str(call_id)):

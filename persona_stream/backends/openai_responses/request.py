@@ -7,6 +7,7 @@ import msgspec
 
 from persona_stream.backends.openai.request import file_name, forwarded_parameters, inline_text, result_text
 from persona_stream.backends.openai_responses.response import REASONING_ITEMS
+from persona_stream.backends.providers import responses
 from persona_stream.core.content import Attachment, Part, Tool, ToolChoice, fields_for
 from persona_stream.core.query import Query, Turn, all_turns
 
@@ -75,7 +76,12 @@ def _build_answer(turn: Turn) -> Sequence[Item]:
     """Build the items of an answer, with the reasoning items in the places that they had."""
     items: list[Item] = [{"role": "assistant", "content": turn.content}] if turn.content else []
     items += [
-        {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+        {
+            "type": "function_call",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": responses.valid_arguments(call.arguments),
+        }
         for call in turn.calls
     ]
     try:

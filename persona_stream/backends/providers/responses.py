@@ -227,6 +227,24 @@ def normalize_arguments(arguments: str) -> str:
     return inner if isinstance(inner, str) and isinstance(loads_lenient(inner), dict) else text
 
 
+def parse_arguments(arguments: str) -> dict[str, object]:
+    """Parse the arguments of a call in an earlier answer, which providers require to be a JSON object.
+
+    Invalid JSON, from a careless model or one that reached its token limit, becomes the single argument ``arguments``,
+    so that the conversation can continue and the model sees its mistake.
+    """
+    parsed = loads_lenient(arguments)
+    if isinstance(parsed, dict):
+        return parsed
+    return {"arguments": arguments} if arguments.strip() else {}
+
+
+def valid_arguments(arguments: str) -> str:
+    """Return the arguments of a call in an earlier answer as the JSON text of an object."""
+    parsed = loads_lenient(arguments)
+    return arguments if isinstance(parsed, dict) else json.dumps(parse_arguments(arguments))
+
+
 MAX_COUNT = 2**53 - 1  # the greatest that every JSON parser reads exactly
 
 

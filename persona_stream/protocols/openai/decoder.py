@@ -13,7 +13,6 @@ from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
 from persona_stream.protocols.attachments import parse_attachment
-from persona_stream.protocols.openai.schemas import FunctionCall
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 _ROLES: Mapping[Role, Literal["system", "user", "assistant", "tool"]] = {
@@ -60,6 +59,24 @@ class ContentPart(Struct, frozen=True):
     input_audio: Annotated[InputAudio | None, Meta(description="Recording of an `input_audio` part.")] = None
 
 
+class EarlierFunction(Struct, frozen=True):
+    """Function that an earlier answer called."""
+
+    name: Annotated[str, Meta(description="Name of the tool.")]
+    arguments: Annotated[
+        str | dict[str, Any] | None,
+        Meta(description="Arguments as JSON text; an object or `null`, as some clients send them, is accepted."),
+    ] = None
+
+
+class EarlierCall(Struct, frozen=True):
+    """Tool call of an earlier answer."""
+
+    id: Annotated[str, Meta(description="Id of the call.")]
+    function: Annotated[EarlierFunction, Meta(description="Function that was called.")]
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
+
+
 class RequestMessage(Struct, frozen=True):
     """Message of the conversation."""
 
@@ -68,7 +85,7 @@ class RequestMessage(Struct, frozen=True):
         str | list[ContentPart] | None, Meta(description="Text, or a list of parts; text parts are joined by newlines.")
     ] = None
     refusal: Annotated[str | None, Meta(description="Refusal of the assistant in place of an answer.")] = None
-    tool_calls: Annotated[list[FunctionCall] | None, Meta(description="Tool calls of an earlier answer.")] = None
+    tool_calls: Annotated[list[EarlierCall] | None, Meta(description="Tool calls of an earlier answer.")] = None
     tool_call_id: Annotated[str | None, Meta(description="Id of the call that this message is the result of.")] = None
     function_call: Annotated[None, Meta(description="Not supported: must be `null` or absent.")] = None
 
@@ -117,7 +134,7 @@ def _turn(message: RequestMessage, raw: Mapping[str, Any], where: str, *, is_que
             parts = tuple(parse(part, f"{where}[{index}]") for index, part in enumerate(content))
     raw_calls = raw.get("tool_calls") or repeat({})
     calls = tuple(
-        ToolCall(call.id, call.function.name, call.function.arguments, _call_extras(fields))
+        ToolCall(call.id, call.function.name, _arguments_of(call), _call_extras(fields))
         for call, fields in zip(message.tool_calls or (), raw_calls, strict=False)
     )
     extras = conversation.unknown_fields(raw, _MESSAGE_FIELDS)
@@ -130,6 +147,11 @@ def _turn(message: RequestMessage, raw: Mapping[str, Any], where: str, *, is_que
         reasoning=reasoning if message.role == "assistant" else UNSET,
         extras=ProviderFields("openai", extras) if extras else UNSET,
     )
+
+
+def _arguments_of(call: EarlierCall) -> str:
+    arguments = call.function.arguments
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
 
 
 def _call_extras(raw: Mapping[str, Any]) -> ProviderFields | UnsetType:
@@ -185,10 +207,17 @@ class FunctionDefinition(Struct, frozen=True):
 
 
 class RequestTool(Struct, frozen=True):
-    """Tool that the client offers; only functions are supported."""
+    """Tool that the client offers; only functions are supported.
 
-    function: Annotated[FunctionDefinition, Meta(description="Definition of the function.")]
+    Some clients send the fields of the function in its place, as in the Responses API.
+    """
+
+    function: Annotated[FunctionDefinition | None, Meta(description="Definition of the function.")] = None
     type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
+    name: Annotated[conversation.Name | None, Meta(description="Name, without `function`.")] = None
+    description: Annotated[str | None, Meta(description="Purpose, without `function`.")] = None
+    parameters: Annotated[dict[str, Any] | None, Meta(description="JSON Schema, without `function`.")] = None
+    strict: Annotated[bool | None, Meta(description="Whether the schema is strict, without `function`.")] = None
 
 
 class ChosenFunction(Struct, frozen=True):
@@ -238,15 +267,19 @@ def parse_tools(tools: list[RequestTool] | None, choice: Choice | None = None) -
     """Return the tools of a request that its choice allows.
 
     Raises:
-        InvalidRequest: An allowed tool is not among the tools.
+        InvalidRequest: A tool has no name, or an allowed tool is not among the tools.
     """
-    parsed = tuple(
-        Tool(tool.function.name, tool.function.description, tool.function.parameters or {}, tool.function.strict)
-        for tool in tools or ()
-    )
+    parsed = tuple(_parse_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools or ()))
     if not isinstance(choice, ChosenTool) or choice.type != "allowed_tools" or choice.allowed_tools is None:
         return parsed
     return conversation.select_tools(parsed, {tool.function.name for tool in choice.allowed_tools.tools})
+
+
+def _parse_tool(tool: RequestTool, where: str) -> Tool:
+    definition = tool.function or tool
+    if definition.name is None:
+        raise InvalidRequest(f"{where}.function: is required", "tools")
+    return Tool(definition.name, definition.description, definition.parameters or {}, definition.strict)
 
 
 def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:

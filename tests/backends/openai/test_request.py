@@ -134,19 +134,19 @@ def test_images_keep_their_position() -> None:
 
 
 def called(id_: str) -> dict[str, Any]:
-    return {"id": id_, "type": "function", "function": {"name": "look", "arguments": '{"at":'}}
+    return {"id": id_, "type": "function", "function": {"name": "look", "arguments": '{"at":"sky"}'}}
 
 
 def test_tool_turns_follow_the_message() -> None:
-    """Arguments are sent as the model wrote them; a failed call without text gets one."""
+    """A failed call without text gets one."""
     assert messages(
         persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         history=(Turn("system", "Be brief."),),
         tool_turns=(
-            Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":'), ToolCall("2", "look", '{"at":'))),
+            Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":"sky"}'), ToolCall("2", "look", '{"at":"sky"}'))),
             Turn("tool", "blue", call_id="1"),
             Turn("tool", "", call_id="2", failed=True),
-            Turn("assistant", "Once more.", calls=(ToolCall("3", "look", '{"at":'),)),
+            Turn("assistant", "Once more.", calls=(ToolCall("3", "look", '{"at":"sky"}'),)),
             Turn("tool", "", call_id="3"),
             Turn("tool", "of whom?"),
             Turn("assistant", "The answer is"),
@@ -165,12 +165,27 @@ def test_tool_turns_follow_the_message() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        pytest.param('{"at": "sky" }', '{"at": "sky" }', id="an object"),
+        pytest.param('{"at":', '{"arguments": "{\\"at\\":"}', id="justrach/codegraff #752: cut"),
+        pytest.param('["sky"]', '{"arguments": "[\\"sky\\"]"}', id="sgl-project/sglang PR 28035: a list"),
+        pytest.param("", "{}", id="NousResearch/hermes-agent PR 4724: none"),
+    ],
+)
+def test_arguments_of_earlier_calls_are_objects(written: str, sent: str) -> None:
+    """Strict providers would reject every later turn of the conversation (local-inference-lab/vllm #684)."""
+    turn = Turn("assistant", "", calls=(ToolCall("1", "look", written),))
+    assert messages(tool_turns=(turn,))[-1]["tool_calls"][0]["function"]["arguments"] == sent
+
+
 @pytest.mark.parametrize("after", [(), (Turn("assistant", "I see"),)])
 def test_images_of_tool_results_follow_all_results(after: tuple[Turn, ...]) -> None:
     """A result can contain text only, and results must be adjacent."""
     assert messages(
         tool_turns=(
-            Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":'), ToolCall("2", "look", '{"at":'))),
+            Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":"sky"}'), ToolCall("2", "look", '{"at":"sky"}'))),
             Turn("tool", "this", ("this", Attachment(CAT)), call_id="1"),
             Turn("tool", "that", call_id="2"),
             *after,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -243,11 +245,34 @@ def test_the_choice_of_an_unknown_tool_is_rejected(asked: Choice, tools: tuple[T
     assert caught.value.field == "tool_choice"
 
 
+def test_the_fields_of_a_function_may_stand_in_its_place() -> None:
+    """As in the Responses API; Cursor sends them so (diegosouzapw/OmniRoute #593, anthropic-max-router PR 2)."""
+    tool = {"type": "function", "name": "f", "description": "F.", "parameters": {"type": "object"}, "strict": True}
+    assert parse_tools([msgspec.convert(tool, RequestTool)]) == (Tool("f", "F.", {"type": "object"}, strict=True),)
+    with pytest.raises(InvalidRequest, match=re.escape("tools[0].function: is required")):
+        parse_tools([msgspec.convert({"type": "function"}, RequestTool)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [
+        ({"arguments": '{"at": '}, '{"at": '),
+        ({"arguments": {"at": "sky"}}, '{"at":"sky"}'),  # NousResearch/hermes-agent PR 4838
+        ({"arguments": None}, "{}"),  # langchain-ai/langchain PR 34242
+        ({}, "{}"),
+    ],
+)
+def test_arguments_of_earlier_calls_may_be_objects(arguments: dict[str, object], read: str) -> None:
+    raw = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", **arguments}}]}
+    [turn] = parse_turns([msgspec.convert(raw, RequestMessage)], [raw])
+    assert turn.calls == (ToolCall("1", "f", read),)
+
+
 @pytest.mark.parametrize(
     "tool",
     [
         {"type": "custom", "function": {"name": "f"}},
-        {"type": "function"},
+        {"type": "function", "name": ""},
         {"function": {"name": ""}},
         {"function": {"name": "two words"}},
         {"function": {"name": "x" * 129}},
