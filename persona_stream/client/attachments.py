@@ -11,12 +11,12 @@ _OTHER_TYPE = "application/octet-stream"
 
 
 def load_attachment(source: str) -> Attachment:
-    """Return the attachment at a path or at an ``https://`` address, which the backend reads.
+    """Return the attachment at a path or at an address, which is sent as it is.
 
     Raises:
         InvalidArgument: The file cannot be read.
     """
-    if source.startswith("https://"):
+    if source.startswith(("https://", "http://")):  # the server refuses the second one
         return Attachment(source, type=_kind(_guess_type(source.partition("?")[0]) or _OTHER_TYPE))
     path = Path(source)
     try:

@@ -37,6 +37,7 @@ def test_a_file_is_sent_with_its_type_and_name(tmp_path: Path, name: str, conten
         ("https://example.org/a.png?size=2", "image"),
         ("https://example.org/a.wav", "audio"),
         ("https://example.org/", "file"),
+        ("http://example.org/", "file"),  # for the server to refuse
     ],
 )
 def test_an_address_is_sent_as_it_is(address: str, type):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
+from persona_stream.core.content import Attachment
 from persona_stream.core.facts import Answered, Failed, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.query import UpstreamCall, Usage
 from persona_stream.core.usage import custom_prices
 from persona_stream.db.base import Privacy, Record, RunAccepted, RunDelivered, RunFinished
-from persona_stream.db.rows import first_sentences
+from persona_stream.db.rows import first_sentences, started_row, without_attachments
 from persona_stream.db.statements import make_writer
 from persona_stream.db.tables import metadata
-from tests.db.factories import BEGAN, entries, query, records, run_id_of, subscription
+from tests.db.factories import BEGAN, entries, query, records, run_id_of, run_request, subscription
 
 WRITE = make_writer(Privacy(), custom_prices({"gpt-*": (2.0, 10.0)}))
 ASKED = UpstreamCall(
@@ -118,3 +121,37 @@ def test_a_summary_is_whole_sentences() -> None:
     assert first_sentences("想了一想。再想一想。然后回答。", 11) == "想了一想。再想一想。"
     assert first_sentences("x" * 50, 10) == "x" * 10
     assert first_sentences("x" * 100_000, 10) == "x" * 10
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"url":"data:image/png;base64,iVBORw0KGgoAAAANSUhEUg=="}', '{"url":"data:image/png;base64,(16 B)"}'),
+        (
+            r'{"url": "data:image\/png;base64,iVBORw0KGgoAAAANSUhEUg=="}',
+            r'{"url": "data:image\/png;base64,(16 B)"}',
+        ),
+        (
+            '{"type":"base64","media_type":"image/png","data": "iVBORw0KGgoAAAANSUhEUgAA"}',
+            '{"type":"base64","media_type":"image/png","data": "(18 B)"}',
+        ),
+        (
+            '{"input_audio":{"data":"UklGRiQAAABXQVZF","format":"wav"}}',
+            '{"input_audio":{"data":"(12 B)","format":"wav"}}',
+        ),
+        ('{"message":"What is data:image/png;base64,?"}', '{"message":"What is data:image/png;base64,?"}'),
+        ('{"data":"iVBORw0KGgoAAAANSUhEUg=="}', '{"data":"iVBORw0KGgoAAAANSUhEUg=="}'),  # of no attachment
+    ],
+)
+def test_bodies_are_kept_without_the_content_of_attachments(text: str, kept: str) -> None:
+    """Its size takes its place, in the forms of all protocols."""
+    assert without_attachments(text) == kept
+
+
+@pytest.mark.parametrize(("bodies", "name"), [(True, "cat.png"), (False, None)])
+def test_the_name_of_an_attachment_is_a_text_of_the_user(bodies: bool, name: str | None) -> None:
+    """Type and size are not."""
+    asked = query(parts=("What?", Attachment("data:image/png;base64,AAAA", name="cat.png")))
+    record = RunAccepted(entries(asked)[0], run_request(asked))
+    _, texts = started_row(record, Privacy(bodies=bodies))
+    assert json.loads(texts["attachments"]) == [{"type": "image", "name": name, "size": 3}]
