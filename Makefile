@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # stay in one process. Tests marked `alone` measure tenths of seconds or memory, and run afterwards, one at a time.
 PARALLEL := -n 5 --dist loadfile --no-loadscope-reorder -m "not alone and not heavy"
 
-.PHONY: help run test check lock vendor audit e2e chaos soak fuzz bench wheel clean newest
+.PHONY: help run test check docs lock vendor audit e2e chaos soak fuzz bench wheel clean newest
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,6 +47,9 @@ check: $(VENV)/.made ## run the linters: style, docstrings, types, import layers
 	@$(BIN)/python scripts/vague_words.py persona_stream
 	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml persona_stream
 
+docs: $(VENV)/.run ## build the documentation as a site in build/site, and check its links
+	@scripts/docs.sh $(ARGS)
+
 lock: ## renew the locked versions in requirements/
 	@PYTHON=$(PYTHON) scripts/lock.sh
 
@@ -59,7 +62,7 @@ audit: $(VENV)/.made ## check the installed packages for known vulnerabilities (
 	@mkdir -p build && $(BIN)/python -m pip freeze --quiet --exclude-editable > build/installed.txt
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement build/installed.txt
 
-e2e: $(VENV)/.made ## test with third-party servers, SDKs and the snippets of docs/CLIENTS.md; property tests; a short fuzz
+e2e: $(VENV)/.made ## test with third-party servers, SDKs and the snippets of docs/CLIENTS.md; docs site; property tests; a short fuzz
 	@scripts/services.sh chromium curl npm rabbitmq-server redis-server
 	@scripts/e2e.sh $(ARGS)
 

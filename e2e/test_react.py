@@ -1,9 +1,11 @@
-"""The component of docs/CLIENTS.md, built from published packages, in a real browser: React and ``useChat``."""
+"""The components of docs/CLIENTS.md and of the tutorial, built from published packages, in a real browser."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +32,12 @@ import { Chat } from "./chat.jsx";
 const settings = Object.fromEntries(new URLSearchParams(location.search));
 createRoot(document.querySelector("main")).render(<Chat {...settings} />);
 """
+# What `src/main.jsx` of Vite's template does.
+VITE_MAIN = """
+import { createRoot } from "react-dom/client";
+import App from "./chat.jsx";
+createRoot(document.querySelector("main")).render(<App />);
+"""
 WAIT_MS = 60_000
 
 
@@ -40,23 +48,29 @@ class QuietHandler(SimpleHTTPRequestHandler):
         """Log nothing."""
 
 
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Build the component as it stands in the document, and serve it; yield its address."""
-    folder = tmp_path_factory.mktemp("app")
-    [component] = Document("docs/CLIENTS.md").blocks("jsx")
+@contextmanager
+def built(folder: Path, component: str, main: str, *more: str) -> Iterator[str]:
+    """Build a component with esbuild and these options, and serve it; yield its address."""
     (folder / "chat.jsx").write_text(component, "utf-8")
-    (folder / "main.jsx").write_text(MAIN, "utf-8")
+    (folder / "main.jsx").write_text(main, "utf-8")
     packages = Path(place("E2E_AI_NODE"), "node_modules")
     (folder / "node_modules").symlink_to(packages)
     (folder / "index.html").write_text(INDEX, "utf-8")
     options = ("--bundle", "--jsx=automatic", "--preserve-symlinks", "--log-level=error", "--outfile=app.js")
-    subprocess.run([packages / ".bin" / "esbuild", "main.jsx", *options], cwd=folder, check=True)
+    subprocess.run([packages / ".bin" / "esbuild", "main.jsx", *options, *more], cwd=folder, check=True)
     # Chromium lets only pages of this machine send requests to it, so a routed page does not do.
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://localhost:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Build the component as it stands in docs/CLIENTS.md; yield its address."""
+    [component] = Document("docs/CLIENTS.md").blocks("jsx")
+    with built(tmp_path_factory.mktemp("app"), component, MAIN) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +160,22 @@ def test_a_failure_is_shown(page: Page, served: Served) -> None:
     send(page, "fail")
     expect(page.get_by_role("alert")).to_have_text("The library is closed today.", timeout=WAIT_MS)
     assert runs(served) == ["error"]
+
+
+def test_the_component_of_the_tutorial_shows_progress_and_the_answer(
+    context: BrowserContext, served: Served, tmp_path: Path
+) -> None:
+    """With the token that Vite replaces at build time."""
+    [component] = Document("docs/TUTORIAL.md").blocks("jsx")
+    component = component.replace("http://127.0.0.1:5001", served.url)
+    token = f"--define:import.meta.env.VITE_TOKEN={json.dumps(served.token)}"
+    with built(tmp_path, component, VITE_MAIN, token) as address:
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_label("Question").fill("4")
+        page.get_by_role("button", name="Ask").click()
+        assert percent(page) == 5
+        expect(page.locator("main p").last).to_have_text(f"assistant: {TEXT}", timeout=WAIT_MS)
+        expect(page.get_by_role("button", name="Ask")).to_be_enabled(timeout=WAIT_MS)
+        expect(page.locator("progress")).to_have_count(0)
+        page.close()

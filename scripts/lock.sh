@@ -42,6 +42,7 @@ ${PYTHON:-python3} -m e2e.versions pip open-webui >>requirements/open-webui.txt
 lock bench -r bench/peers/requirements.txt
 lock sentences -r bench/peers/sentence_segmenters.txt
 lock build build twine
+lock site '.[site]' 'setuptools>=77'
 
 echo "Resolving requirements/node/package-lock.json ..."
 packages=$(${PYTHON:-python3} -m e2e.versions npm openai @anthropic-ai/sdk ai @ai-sdk/openai @ai-sdk/open-responses \
