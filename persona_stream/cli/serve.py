@@ -88,8 +88,9 @@ def _serve_workers(settings: Settings) -> int:
 def _serve_reloading() -> int:
     """Run the server in a child process, and restart it when a source file changes; return its last exit code."""
     command = [sys.executable, "-m", "persona_stream", *(word for word in sys.argv[1:] if word != "--reload")]
-    # SIGTERM, from a supervisor or an IDE, must end the child too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM, from a supervisor or an IDE, must end the child too. gevent prints KeyboardInterrupt, but not SystemExit.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
     sources = _source_times()
     child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - this command, as the user typed it
     try:
@@ -101,10 +102,14 @@ def _serve_reloading() -> int:
                 click.echo("A source file changed; restarting", err=True)
                 _stop(child)
                 child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - as above
-    except KeyboardInterrupt:
+    except SystemExit:
         return _stop(child)
     finally:
         _stop(child)
+
+
+def _exit(*_: object) -> None:
+    raise SystemExit
 
 
 def _stop(child: subprocess.Popen[bytes]) -> int:

@@ -113,5 +113,6 @@ def test_sigterm_ends_a_reloading_server_with_its_child(tmp_path: Path):
     server.process.terminate()
     server.process.wait(20)
     server.stop()
+    assert "KeyboardInterrupt" not in server.log
     with pytest.raises(requests.ConnectionError):
         requests.get(server.url + "/healthz", timeout=5)
