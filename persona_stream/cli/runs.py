@@ -1,5 +1,6 @@
 """Commands ``persona-stream runs`` and ``stats``: the request log in the terminal."""
 
+import os
 import shutil
 import sys
 import time
@@ -29,6 +30,7 @@ MIN_QUESTION_WIDTH = 20  # terminal columns
 DEFAULT_WIDTH = 160  # terminal columns, for a pipe
 COLUMN_GAP = 2  # terminal columns
 NONE = "–"
+_STATUS_COLORS = {"complete": "green", "cancelled": "yellow", "timeout": "yellow", NONE: "blue"}
 _NUMBERS = frozenset({"count", "bytes", "seconds", "dollars"})
 
 _LISTED = [column for column in models.columns_of(models.RunRow) if column.priority]
@@ -73,7 +75,8 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
             click.echo(_to_json(row))
     elif rows:
         cells = [[_cell(column, row) for column in _LISTED] for row in rows]
-        click.echo(render_table(table_columns(_LISTED), cells, _terminal_width()))
+        is_colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        click.echo(render_table(table_columns(_LISTED), cells, _terminal_width(), is_colored=is_colored))
     else:
         click.echo("No runs match.", err=True)
 
@@ -147,7 +150,9 @@ class TableColumn(msgspec.Struct, frozen=True):
     min_width: int = 0  # how far its cells may be cut; 0 for not at all
 
 
-def render_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int) -> str:
+def render_table(
+    columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int, *, is_colored: bool = False
+) -> str:
     """Render a table with one line for each row; columns that do not fit into the width are left out."""
     cells = [[sanitize_line(cell) for cell in row] for row in rows]
     titles = [column.title for column in columns]
@@ -165,9 +170,16 @@ def render_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], 
         room -= extra
     lines = []
     for row in (titles, *cells):
-        fitted = (_fit(row[i], widths[i], to_right=columns[i].kind in _NUMBERS) for i in sorted(widths))
+        fitted = [_fit(row[i], widths[i], to_right=columns[i].kind in _NUMBERS) for i in sorted(widths)]
+        if is_colored and row is not titles:
+            shown = [columns[i].kind for i in sorted(widths)]
+            fitted = [_color_status(text) if shown[i] == "status" else text for i, text in enumerate(fitted)]
         lines.append((" " * COLUMN_GAP).join(fitted).rstrip())
     return "\n".join(lines)
+
+
+def _color_status(text: str) -> str:
+    return click.style(text, fg=_STATUS_COLORS.get(text.strip(), "red"))
 
 
 def _fit(text: str, width: int, *, to_right: bool) -> str:

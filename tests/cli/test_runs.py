@@ -10,10 +10,12 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import pytest
 from rich.cells import cell_len
 
 from persona_stream.cli.commands import run
+from persona_stream.cli.runs import TableColumn, render_table
 from persona_stream.core.facts import Answered, Failed, Started
 from persona_stream.core.usage import custom_prices
 from persona_stream.db import engine
@@ -108,6 +110,19 @@ def test_each_filter_excludes_other_runs(
     lines = printed(capsys, "runs", "list", "--json", *flags, *log).splitlines()
     assert [json.loads(line)["owner"] for line in lines] == owners
     assert not any("\x1b" in line or "\u202e" in line for line in lines)
+
+
+def test_states_are_colored_on_a_terminal() -> None:
+    """The columns stay aligned, and neither the headings nor another column have a color."""
+    columns = [TableColumn("Run"), TableColumn("Status", "status"), TableColumn("Question")]
+    rows = [["1", "complete", "failed"], ["2", "internal", "complete"]]
+    plain = render_table(columns, rows, 80)
+    colored = render_table(columns, rows, 80, is_colored=True)
+    assert click.unstyle(colored) == plain
+    heading, good, bad = colored.splitlines()
+    assert heading == plain.splitlines()[0]
+    assert good == f"1    {click.style('complete', fg='green')}  failed"
+    assert bad == f"2    {click.style('internal', fg='red')}  complete"
 
 
 def test_an_empty_result_is_reported(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
