@@ -116,6 +116,31 @@ def test_attachments_can_be_removed_with_the_keyboard(visit: Visit, looking: Ser
     expect(page.page.get_by_role("button", name="Attach files")).to_be_focused()
 
 
+def test_a_photo_that_does_not_fit_is_scaled_down(visit: Visit, looking: Server) -> None:
+    """As a JPEG, and the page says so; the limit of this server has no room for the original."""
+    page = visit(looking.page, fresh=True).connected()
+    noise = """async () => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 300, height: 200 });
+      const context = canvas.getContext("2d"), pixels = context.createImageData(300, 200);
+      for (let i = 0; i < pixels.data.length; i += 1) pixels.data[i] = i % 4 === 3 ? 255 : 120 + (i * 7919) % 16;
+      context.putImageData(pixels, 0, 0);
+      const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+      const file = new File([blob, new Uint8Array(60_000)], "photo.png", { type: "image/png" });
+      const transfer = new DataTransfer();
+      transfer.items.add(file);
+      document.getElementById("files").files = transfer.files;
+      document.getElementById("files").dispatchEvent(new Event("change"));
+    }"""
+    page.page.evaluate(noise)
+    expect(attachments(page).locator("b")).to_have_text(["photo.jpg"])
+    expect(attachments(page).locator("div span")).to_contain_text("scaled down")
+    page.shoot("attachments-scaled")
+    page.ask("What is it?")
+    [[kind, name, media_type, size, _]] = received(page)
+    assert (kind, name, media_type) == ("image", "photo.jpg", "image/jpeg")
+    assert size < 36_864
+
+
 def test_what_cannot_be_sent_is_refused_at_once(visit: Visit, looking: Server) -> None:
     """With the reason, by name: its size, its type, nothing in it, too many."""
     page = visit(looking.page, fresh=True).connected()
