@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Generator
 from itertools import chain, groupby, zip_longest
 
@@ -27,8 +28,14 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-def pytest_configure() -> None:
-    """Restore the handlers of signals that shells and ``nohup`` ignore in the background, for the servers of tests."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the servers of tests away from the state of the user's own server.
+
+    Signals that shells and ``nohup`` ignore in the background get their handlers back, also for these servers.
+    """
+    state = tempfile.TemporaryDirectory(prefix="persona-stream-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(state.cleanup)
+    os.environ["XDG_STATE_HOME"] = state.name
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT):
