@@ -171,6 +171,14 @@ def has_ended(entries: Sequence[Entry]) -> bool:
     return is_ending(entries[-1].fact)
 
 
+def open_input(entries: Sequence[Entry]) -> query.InputRequest | None:
+    """Return the oldest question that is open, if there is one."""
+    inputs = OpenInputs()
+    for entry in entries:
+        inputs.add(entry.at, entry.fact)
+    return None if inputs.oldest is None else inputs.oldest[1]
+
+
 def find_input(entries: Sequence[Entry], input_id: str) -> query.InputRequest | None:
     """Return the question with this id that was put to the user."""
     asked = (entry.fact.request for entry in entries if isinstance(entry.fact, InputRequested))

@@ -98,9 +98,9 @@ class Step(Struct, frozen=True, omit_defaults=True):
     """One moment in the course of a run."""
 
     at: float
-    kind: str  # started, reported, reasoned, text, asked, answered or failed
+    kind: str  # started, reported, reasoned, text, asked (a provider), input (of the user), answered or failed
     seconds: float = 0.0  # duration, if it has one
-    text: str = ""  # reported message, or the provider and model that were called
+    text: str = ""  # reported message, the provider and model that were called, or a question with its answer
     fraction: float | None = None  # reported progress, 0.0 to 1.0
     characters: int = 0  # length of the text
 

@@ -17,7 +17,7 @@ import msgspec
 from persona_stream.chunking.chunkers import characters, sentences
 from persona_stream.core import facts, i18n
 from persona_stream.core.content import replace_unencodable
-from persona_stream.core.query import Query, UpstreamCall, message_with_notes
+from persona_stream.core.query import InputRequest, Query, UpstreamCall, message_with_notes
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 from persona_stream.core.usage import Price, count_tokens, run_usage
 from persona_stream.db import base, models
@@ -303,12 +303,23 @@ def _fact_steps(entries: Sequence[facts.Entry], texts: bool) -> Iterator[models.
                 yield models.Step(entry.at, "started")
             case facts.ProgressReported(message=message, fraction=fraction):
                 yield models.Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
+            case facts.InputRequested(request=request):
+                yield _input_step(entries, entry.at, request, texts=texts)
             case facts.AnswerDelta() | facts.ReasoningDelta():
                 text_step = models.Step(entry.at, kind or "", characters=len(facts.text_of(fact)))
             case facts.Answered(text=text):
                 yield models.Step(entry.at, "answered", characters=len(text))
             case facts.Failed(code=code):
                 yield models.Step(entry.at, "failed", text=code)
+
+
+def _input_step(entries: Sequence[facts.Entry], at: float, request: InputRequest, *, texts: bool) -> models.Step:
+    """Return a question to the user with its answer, if there was one, and the time until then."""
+    closed = facts.closed_input(entries, request.input_id)
+    open_until = at if request.is_refused else entries[-1].at
+    closed_at = next((entry.at for entry in entries if entry.fact is closed), open_until)
+    answer = "" if closed is None or closed.value is None else f" → {closed.value}"
+    return models.Step(at, "input", closed_at - at, f"{request.question}{answer}" if texts else "")
 
 
 def exchange_rows(record: base.ExchangeCompleted, privacy: base.Privacy) -> tuple[Row, Row]:

@@ -171,6 +171,12 @@ class RunManager:
             journal.append(facts.Failed("cancelled"))
         wait_until_finished(journal, CONFIRM_TIMEOUT)
 
+    def open_question(self, run_id: str) -> str | None:
+        """Return the open question of a run of this process, if it has one."""
+        run = self._active.get(run_id)
+        request = None if run is None else facts.open_input(run.journal.entries)
+        return None if request is None else request.question
+
     def answer_input(self, journal: Journal, answer: facts.InputClosed) -> None:
         """Answer a question of a run, and wait up to two seconds until the answer is stored.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from persona_stream.db.engine import database_url, open_engine
 from tests.browser.backend import HOSTILE, STORY
 from tests.browser.conftest import Visit
 from tests.browser.dashboard import ADMIN, Dashboard
+from tests.browser.page import SCREENSHOTS
 from tests.browser.serving import Server, serving
 from tests.db.factories import fill
 from tests.server_process import ROOT, token
@@ -169,6 +171,30 @@ def test_a_run_in_progress(dashboard: Open, busy: Server) -> None:
         assert b'"status":"complete"' in began.content
     used.tab("Timing").click()
     expect(used.panel.get_by_role("row", name="Report Reading page 3 of 8").first).to_be_visible()
+
+
+def test_a_run_that_waits_for_the_user(dashboard: Open, busy: Server) -> None:
+    """The list and its page have the question; afterwards the steps have the answer."""
+    used = dashboard().logged_in()
+    page = used.page
+    body = {"username": "Ada", "message": "choose", "locale": "en"}
+    with busy.post("/api/stream_chat_smart", body, stream=True) as began:
+        run_id = began.headers["X-Run-Id"]
+        row = page.locator(f'tr[data-run="{run_id}"]')
+        expect(row).to_contain_text("Asking")
+        expect(row).to_contain_text("Asks: Which file?")
+        page.screenshot(path=SCREENSHOTS / "dashboard-question-list.png")
+        row.locator("a").click()
+        expect(page.locator(".live-words")).to_have_text("Asks: Which file?")
+        expect(page.locator(".run-title .pill")).to_have_text("Asking")
+        page.screenshot(path=SCREENSHOTS / "dashboard-question.png")
+        lines = began.iter_lines(decode_unicode=True)
+        asked = next(json.loads(line[6:]) for line in lines if '"input_required"' in line)
+        answer = {"input_id": asked["input_id"], "value": "budget.txt"}
+        assert busy.post(f"/api/runs/{run_id}/input", answer).status_code == 200
+        expect(page.locator(".run-title .pill")).to_have_text("Complete", timeout=30_000)
+    used.tab("Timing").click()
+    expect(used.panel.get_by_role("row", name="Question to the user Which file? → budget.txt").first).to_be_visible()
 
 
 def test_a_run_can_be_cancelled_and_a_users_data_deleted(dashboard: Open, busy: Server) -> None:

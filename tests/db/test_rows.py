@@ -1,4 +1,4 @@
-"""Property of the row conversion: the tables do not depend on the division of records into batches."""
+"""Conversion of records to rows: the tables do not depend on the division of records into batches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,23 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
 from persona_stream.core.content import Attachment
-from persona_stream.core.facts import Answered, Failed, ProgressReported, ReasoningDelta, Started
-from persona_stream.core.query import UpstreamCall, Usage
+from persona_stream.core.facts import (
+    Answered,
+    Failed,
+    InputClosed,
+    InputRequested,
+    ProgressReported,
+    ReasoningDelta,
+    Started,
+)
+from persona_stream.core.query import InputRequest, UpstreamCall, Usage
 from persona_stream.core.usage import custom_prices
 from persona_stream.db.base import Privacy, Record, RunAccepted, RunDelivered, RunFinished
-from persona_stream.db.rows import first_sentences, started_row, without_attachments
+from persona_stream.db.models import Step
+from persona_stream.db.rows import build_steps, first_sentences, started_row, without_attachments
 from persona_stream.db.statements import make_writer
 from persona_stream.db.tables import metadata
+from tests import fakes
 from tests.db.factories import BEGAN, entries, query, records, run_id_of, run_request, subscription
 
 WRITE = make_writer(Privacy(), custom_prices({"gpt-*": (2.0, 10.0)}))
@@ -112,6 +122,22 @@ def test_batches_make_no_difference(kept: Sequence[Record], data: st.DataObject)
             found.append(tables(connection))
     assert found[0] == found[1] == found[2]
     assert len(found[0]["runs"]) == len([record for record in kept if isinstance(record, RunAccepted)])
+
+
+@pytest.mark.parametrize(
+    ("closed", "seconds", "text"),
+    [
+        ([(5.0, InputClosed("q1", "a.txt")), (6.0, InputClosed("q1", "b.txt"))], 4.0, "Which file? → a.txt"),
+        ([(3.0, InputClosed("q1"))], 2.0, "Which file?"),
+        ([], 8.0, "Which file?"),
+    ],
+)
+def test_a_question_to_the_user_is_a_step_until_it_is_closed(closed, seconds: float, text: str) -> None:
+    """With the answer that counted; where no texts are logged, without both."""
+    asked = (1.0, InputRequested(InputRequest("q1", "Which file?", ("a.txt", "b.txt"))))
+    run = fakes.entries((0.0, fakes.accepted()), (0.0, Started()), asked, *closed, (9.0, Answered("Read.")))
+    assert build_steps(run, (), texts=True)[1] == Step(1.0, "input", seconds, text)
+    assert build_steps(run, (), texts=False)[1] == Step(1.0, "input", seconds)
 
 
 def test_a_summary_is_whole_sentences() -> None:

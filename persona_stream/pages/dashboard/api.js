@@ -33,8 +33,9 @@ export const logout = () => request("POST", "/logout");
 export const session = () => request("GET", "/api/session");
 export async function runs(filters) {
   const page = await request("GET", `/api/runs${query(filters)}`);
-  return { ...page, runs: page.runs.map((run) => ({ ...run, error: page.errors[run.run_id] ?? null })) };
+  return { ...page, runs: page.runs.map((run) => ({ ...run, ...waiting(page.questions[run.run_id]), error: page.errors[run.run_id] ?? null })) };
 }
+const waiting = (question) => (question === undefined ? {} : { status: "input_required", asked: question });
 export const run = (id) => request("GET", `/api/runs/${encodeURIComponent(id)}`);
 export const cancel = (id) => request("POST", `/api/runs/${encodeURIComponent(id)}/cancel`);
 export const stats = (since, until) => request("GET", `/api/stats${query({ since, until })}`);

@@ -5,6 +5,7 @@ import { announce, h } from "./dom.js";
 import { isNumber, listed, title, titleOfTwo, tokens, value } from "./columns.js";
 import { filterBar, isFiltered, readFilters, toRequest, writeFilters } from "./filters.js";
 import * as format from "./format.js";
+import { isInProgress } from "./pills.js";
 import { t } from "./texts.js";
 
 const REFRESH_MS = 4000, PAGE_SIZE = 50, MAX_SEARCH_PAGES = 5, TOP_PX = 80;
@@ -161,7 +162,7 @@ export function openList({ main, query, showError }) {
 
   function tick() {
     for (const { run, row } of shown.values()) {
-      if (run.status === "processing") row.querySelector(".elapsed").textContent = format.duration(Math.max(0, now - run.accepted_at));
+      if (isInProgress(run.status)) row.querySelector(".elapsed").textContent = format.duration(Math.max(0, now - run.accepted_at));
     }
   }
 
@@ -185,8 +186,8 @@ const CELLS = {
   username: (run) => two(run.username, run.owner),
   endpoint: (run) => two(run.endpoint?.replace(/^\/api\//, "") ?? "", run.dialect),
   model: (run) => h("span", { title: run.model }, run.model ?? format.NONE),
-  question: (run) => [h("a", { href: addressOf(run), title: run.question }, run.question || t("notKept")), run.error && h("span", { class: "second bad", title: run.error }, run.error)],
-  total: (run, now) => (run.status === "processing" ? h("span", { class: "elapsed" }, format.duration(Math.max(0, now - run.accepted_at))) : [h("span", {}, format.duration(run.total)), run.total === null ? null : meter(run.total, run.status)]),
+  question: (run) => [h("a", { href: addressOf(run), title: run.question }, run.question || t("notKept")), run.error && h("span", { class: "second bad", title: run.error }, run.error), run.asked && h("span", { class: "second", title: run.asked }, t("asksUser", { text: run.asked }))],
+  total: (run, now) => (isInProgress(run.status) ? h("span", { class: "elapsed" }, format.duration(Math.max(0, now - run.accepted_at))) : [h("span", {}, format.duration(run.total)), run.total === null ? null : meter(run.total, run.status)]),
   output_tokens: tokens,
 };
 const addressOf = (run) => `#/runs/${run.run_id}`;

@@ -3,7 +3,8 @@
 import { h, icon } from "./dom.js";
 import { t } from "./texts.js";
 
-const STATES = new Set(["complete", "error", "timeout", "cancelled", "processing"]);
+const STATES = new Set(["complete", "error", "timeout", "cancelled", "processing", "input_required"]);
+export const isInProgress = (status) => status === "processing" || status === "input_required";
 
 export function pill(status, code = null) {
   const known = STATES.has(status) ? status : "processing";

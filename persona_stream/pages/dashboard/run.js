@@ -86,10 +86,11 @@ export function openRun({ main, showError }, id, wanted) {
   function drawLive() {
     const place = head.querySelector("#live"), { run } = shown;
     if (run.status !== "processing") return place.replaceChildren();
-    const percent = live?.progress ?? null;
+    const percent = live?.progress ?? null, isAsking = live?.status === "input_required";
+    head.querySelector(".pill").replaceWith(pill(isAsking ? live.status : run.status, run.code));
     const bar = h("div", { class: "progress", role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent === null ? null : Math.round(percent) }, h("i", {}));
     bar.firstChild.style.width = `${percent ?? 0}%`;
-    const words = !shown.events_url ? t("elsewhere") : live?.broken ? t("liveBroken") : live?.status === "streaming" ? t("writing") : live?.message || t("loading");
+    const words = !shown.events_url ? t("elsewhere") : live?.broken ? t("liveBroken") : isAsking ? t("asksUser", { text: live.message }) : live?.status === "streaming" ? t("writing") : live?.message || t("loading");
     place.replaceChildren(h("p", { class: "live-line" }, h("span", { class: "live-mark" }, t("live")), h("span", { class: "live-words" }, words), h("span", { class: "spacer" }), h("b", {}, percent === null ? "" : `${Math.round(percent)}%`)), bar);
   }
 

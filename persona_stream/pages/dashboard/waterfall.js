@@ -19,6 +19,7 @@ export function barsOf(run, steps, now, isQueued = false) {
     bars.push({ kind: "processing", label: t("processingStage"), from: started, to: end, ticks });
   }
   for (const step of steps) if (step.kind === "asked") bars.push({ kind: "asked", label: step.text || t("provided"), from: step.at, to: step.at + (step.seconds ?? 0) });
+  for (const step of steps) if (step.kind === "input") bars.push({ kind: "input", label: step.text || t("k_input"), from: step.at, to: step.at + (step.seconds ?? 0) });
   for (const step of steps) if (step.kind === "text") bars.push({ kind: "text", label: t("text"), from: step.at, to: step.at + (step.seconds ?? 0) });
   if (run.first_text_at !== null) bars.push({ kind: "first", label: t("firstText"), from: run.accepted_at, to: run.first_text_at });
   if (run.delivered_at !== null) bars.push({ kind: "delivery", label: t("delivery"), from: Math.min(run.first_text_at ?? run.delivered_at, run.delivered_at), to: run.delivered_at });

@@ -69,6 +69,9 @@ class Page(Success, frozen=True, kw_only=True):
 
     runs: Annotated[Sequence[models.RunRow], Meta(description="Runs of this page, newest first.")]
     errors: Annotated[dict[str, str], Meta(description="Error texts of the failed runs of this page, by run id.")]
+    questions: Annotated[
+        dict[str, str], Meta(description="Open questions of runs that this process executes, by run id.")
+    ]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
     now: Annotated[float, Meta(description="Current time of the server.")]
 
@@ -233,13 +236,16 @@ def blueprint(services: Services) -> Blueprint:
         before = _text("before")
         limit = parsing.page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
-        def query(connection: Any) -> Page:
+        def query(connection: Any) -> tuple[Sequence[models.RunRow], dict[str, str], str | None]:
             runs, following = _queries().list_runs(connection, filters, before, limit)
             failed = [run.run_id for run in runs if run.status in models.FAILED]
             errors = _queries().error_texts(connection, failed) if failed else {}
-            return Page(runs=runs, errors=errors, next=following, now=services.clock())
+            return runs, errors, following
 
-        return _json(services.store.query(query))
+        runs, errors, following = services.store.query(query)
+        asked = {run.run_id: services.runs.open_question(run.run_id) for run in runs}
+        questions = {run_id: question for run_id, question in asked.items() if question is not None}
+        return _json(Page(runs=runs, errors=errors, questions=questions, next=following, now=services.clock()))
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/runs/<run_id>")
     @_operation(
