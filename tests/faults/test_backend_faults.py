@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.backend_check import ALL, WORST, Fault, ask, attempt, start
+from tests.faults.backend_check import ALL, QUICK, Fault, ask, attempt, start
 from tests.faults.faulty_backend import ANSWER
 from tests.sse_client import answer, read
 
@@ -14,14 +14,14 @@ BUSY = 5  # factor beside other tests
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("fault", WORST, ids=" ".join)
+@pytest.mark.parametrize("fault", QUICK, ids=" ".join)
 def test_a_faulty_query_harms_no_other(fault: Fault):
     """Health, progress of others, later queries, memory and the shutdown; in one of three attempts."""
     assert attempt(fault) == []
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("fault", [fault for fault in ALL if fault not in WORST], ids=" ".join)
+@pytest.mark.parametrize("fault", [fault for fault in ALL if fault not in QUICK], ids=" ".join)
 def test_no_faulty_query_harms_others(fault: Fault):
     """The same, with more patience."""
     assert attempt(fault, 1, BUSY) == []
