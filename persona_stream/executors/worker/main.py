@@ -42,6 +42,7 @@ from persona_stream.core.result import (
 )
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError, InputUnavailable
 from persona_stream.executors.worker import protocol
+from persona_stream.executors.worker.gate import Gate
 from persona_stream.executors.worker.runtime import (
     QueryConnection,
     RunningQuery,
@@ -106,12 +107,20 @@ class _GeventFinder(MetaPathFinder):
 class WorkerConnection(QueryConnection):
     """Connection of a query to the server."""
 
-    __slots__ = ("_max_bytes", "_name", "_number", "_on_end", "_sent_bytes", "_writer")
+    __slots__ = ("_gate", "_max_bytes", "_name", "_number", "_on_end", "_sent_bytes", "_writer")
 
     def __init__(
-        self, writer: MessageWriter, number: int, name: str, max_bytes: int, on_end: Callable[[int], object]
+        self,
+        writer: MessageWriter,
+        number: int,
+        name: str,
+        *,
+        max_bytes: int,
+        gate: Gate,
+        on_end: Callable[[int], object],
     ) -> None:
         super().__init__()
+        self._gate = gate
         self._writer = writer
         self._number = number
         self._name = name
@@ -119,9 +128,15 @@ class WorkerConnection(QueryConnection):
         self._on_end = on_end
         self._sent_bytes = 0
 
-    def on_begin(self) -> None:
-        """Report the start."""
+    def on_begin(self) -> bool:
+        """Report the start, unless the gate is closed."""
         self._writer.send(protocol.Begun(self._number))
+        if self._gate.is_closed:
+            self._on_end(self._number)
+            self._writer.forget(self._number)
+            self._writer.send(protocol.GivenBack(self._number))
+            return False
+        return True
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Send a progress report."""
@@ -190,8 +205,10 @@ class _Worker:
         log_handler: LogHandler,
         init: protocol.Init,
         backends: Mapping[str, Backend],
+        gate: Gate,
     ) -> None:
         """Create the queries' owner; ``payloads`` are the encoded messages of the server."""
+        self._gate = gate
         self._payloads = payloads
         self._writer = writer
         self._log_handler = log_handler
@@ -244,7 +261,14 @@ class _Worker:
 
     def _start(self, message: protocol.RunQuery) -> None:
         name = self._backends[message.backend].name
-        connection = WorkerConnection(self._writer, message.number, name, self._max_answer_bytes, self._running.pop)
+        connection = WorkerConnection(
+            self._writer,
+            message.number,
+            name,
+            max_bytes=self._max_answer_bytes,
+            gate=self._gate,
+            on_end=self._running.pop,
+        )
         running = RunningQuery(message.run_id, message.trace_headers, connection)
         self._writer.begin(message.number)
         self._running[message.number] = running
@@ -389,9 +413,10 @@ def reset_sigterm_in_forks() -> None:
     os.register_at_fork(before=block, after_in_parent=restore, after_in_child=reset)
 
 
-def main(fd: int, parent: int) -> None:
+def main(fd: int, gate_fd: int, parent: int) -> None:
     """Run a worker for the server with the process id ``parent``, over its inherited connection ``fd``."""
     _die_with_parent(parent)
+    gate = Gate(gate_fd)
     os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
     # Far from the numbers of files that the backend opens, and perhaps closes twice.
     connection_fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CONNECTION_FD)
@@ -422,5 +447,5 @@ def main(fd: int, parent: int) -> None:
         return
     if not logging.root.handlers:  # the backend may have configured logging
         logging.root.addHandler(log_handler)
-    _Worker(payloads, writer, log_handler, init, backends).run()
+    _Worker(payloads, writer, log_handler, init, backends, gate).run()
     close_tracing()

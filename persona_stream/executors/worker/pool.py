@@ -270,6 +270,7 @@ class WorkerExecutor(ProcessExecutor):
                         f"it has not responded for {SILENCE_TIMEOUT:.0f} s: code holds the interpreter lock, and its"
                         " stack is on standard error"
                     )
+                    gevent.spawn(process.give_back)
 
     def _advise(self, process: WorkerProcess) -> None:
         if process.query_count >= self._threads and not self._has_advised and _is_machine_idle():

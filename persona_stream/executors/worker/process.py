@@ -5,9 +5,12 @@ Invariants:
     Nothing that the process has started outlives it.
 """
 
+import fcntl
 import logging
+import math
 import os
 import re
+import select
 import signal
 import socket
 import sys
@@ -30,16 +33,19 @@ from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
 from persona_stream.executors.base import TaskCallbacks
 from persona_stream.executors.worker import protocol
+from persona_stream.executors.worker.gate import Gate, create_gate_file
 from persona_stream.logging import current_run_id, trace_headers
 
 _gevent_socket: Any = gevent_socket  # its annotations are incomplete
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
 # gevent's own makes its loop collect the status of every child at once, before exit_reason can read it.
+_poll: Any = monkey.get_original("select", "poll")
 _posix_spawn: Any = monkey.get_original("os", "posix_spawn")
 
 logger = logging.getLogger("persona_stream.executors")
 
-WORKER_FD = 3  # of the connection, in the worker
+WORKER_FD = 3  # of the connection, in the worker; the gate has the next one
+_FIRST_FREE_FD = 16  # here, for a file that must not be replaced by one with a number of the worker
 NICE_INCREMENT = 5
 POLL_INTERVAL = 0.02  # seconds, on systems without pidfd
 TERMINATE_TIMEOUT = 0.5  # seconds after SIGTERM
@@ -50,21 +56,22 @@ EXIT_TIMEOUT = 1.0  # second between the end of the connection and that of the p
 class Subprocess:
     """Spawned Python process in a process group of its own."""
 
-    def __init__(self, module: str, fd: int) -> None:
-        """Spawn Python and call ``main`` of ``module`` with file descriptor ``fd`` and this process's id."""
+    def __init__(self, module: str, *files: int) -> None:
+        """Spawn Python and call ``main`` of ``module`` with descriptors of these files and this process's id."""
         # Exit code, or the negative number of the signal that killed it; stays ``None`` if other code took the status.
         self.code: int | None = None
         self._is_reaped = False
         # Computing and importing there must not delay the streams here.
-        code = f"import os; os.nice({NICE_INCREMENT}); from {module} import main; main({WORKER_FD}, {os.getpid()})"
-        files = [
-            (os.POSIX_SPAWN_DUP2, fd, WORKER_FD),
+        arguments = [*range(WORKER_FD, WORKER_FD + len(files)), os.getpid()]
+        code = f"import os; os.nice({NICE_INCREMENT}); from {module} import main; main{tuple(arguments)}"
+        actions = [
+            *((os.POSIX_SPAWN_DUP2, fd, WORKER_FD + index) for index, fd in enumerate(files)),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, 2, 1),  # the backend's standard output belongs beside the log
         ]
         argv = [sys.executable, "-u", "-c", code]
         # A process group includes everything that the process starts, and keeps the terminal's Ctrl-C from it.
-        self.pid = _posix_spawn(sys.executable, argv, os.environ, file_actions=files, setpgroup=0)
+        self.pid = _posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setpgroup=0)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process group."""
@@ -109,6 +116,9 @@ class Subprocess:
             gevent.sleep(POLL_INTERVAL)
 
 
+_End = protocol.Result | protocol.Failure | protocol.LoopBlocked | protocol.GivenBack
+
+
 class NotStarted(WorkerError):
     """Query that a worker process gives back: another process may run it."""
 
@@ -136,7 +146,13 @@ class WorkerProcess:
         try:
             self._connection, worker_end = _gevent_socket.socketpair()
             with worker_end:
-                self._process = Subprocess(f"{__package__}.main", worker_end.fileno())
+                gate_fd = create_gate_file()
+                inherited = fcntl.fcntl(gate_fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD)
+                self._gate = Gate(gate_fd)
+                try:
+                    self._process = Subprocess(f"{__package__}.main", worker_end.fileno(), inherited)
+                finally:
+                    os.close(inherited)
         except OSError as error:
             raise WorkerError(f"cannot start a worker process: {error}") from error
         self.pid = self._process.pid
@@ -254,6 +270,29 @@ class WorkerProcess:
             self._on_change()
         self._stop_if_unused()
 
+    def give_back(self) -> None:
+        """Give back the queries that have not begun, and will not because the gate is closed; wait for messages."""
+        self._gate.close()
+        heard_at = -math.inf
+        while self._is_readable() or heard_at != self._heard_at:  # announcements may be on their way
+            heard_at = self._heard_at
+            gevent.sleep(POLL_INTERVAL)
+        for number, query in list(self._queries.items()):
+            if not query.has_begun:
+                self._give_back(number)
+
+    def _is_readable(self) -> bool:
+        if self._connection.fileno() < 0:  # closed
+            return False
+        poller = _poll()
+        poller.register(self._connection.fileno(), select.POLLIN)
+        return bool(poller.poll(0))
+
+    def _give_back(self, number: int) -> None:
+        if (query := self._queries.pop(number, None)) is not None:
+            query.end.set(protocol.GivenBack(number))
+        self._stop_if_unused()
+
     def dump_stacks(self) -> None:
         """Make the process write the stacks of its threads to its standard error, which is that of this process."""
         if self.is_ready:
@@ -287,10 +326,12 @@ class WorkerProcess:
         state = "while idle" if not count else "while it ran a query" if count == 1 else f"while it ran {count} queries"
         return f"worker process ended {state}: {self._process.exit_reason}"
 
-    def _answer_of(self, end: protocol.Result | protocol.Failure | protocol.LoopBlocked) -> str | Answer:
+    def _answer_of(self, end: _End) -> str | Answer:
         match end:
             case protocol.LoopBlocked():
                 raise NotStarted("the event loop of the worker process is blocked")
+            case protocol.GivenBack():
+                raise NotStarted("the worker process does not respond")
             case protocol.Result(answer=answer):
                 return answer
             case protocol.Failure(kind="answer_too_large"):
@@ -348,6 +389,8 @@ class WorkerProcess:
             case protocol.Begun(number=number):
                 if (query := self._queries.get(number)) is not None:
                     query.has_begun = True
+            case protocol.GivenBack(number=number):
+                self._give_back(number)
             case protocol.LogRecord():
                 _log(message)
             case protocol.Ready(backends=backends):

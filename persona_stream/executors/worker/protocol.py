@@ -71,6 +71,12 @@ class Begun(_Message, frozen=True):
     number: int
 
 
+class GivenBack(_Message, frozen=True):
+    """Query that has not begun because the gate was closed, and never will: another worker may run it."""
+
+    number: int
+
+
 class Heartbeat(_Message, frozen=True):
     """Sign of life of a worker that runs queries."""
 
@@ -173,7 +179,7 @@ class Failure(_Message, frozen=True):
     retry_after: float | None = None
 
 
-Health = Begun | Heartbeat | LoopBlocked | NotStopping
+Health = Begun | GivenBack | Heartbeat | LoopBlocked | NotStopping
 Message = Init | RunQuery | Cancel | AnswerInput | Ready | Health | Notifications | LogRecord | Result | Failure
 
 LENGTH_BYTES = 4

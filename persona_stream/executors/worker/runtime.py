@@ -78,8 +78,9 @@ class QueryConnection(QueryContext):
         self._lock = threading.Lock()
         self.cancelled = CancelFlag()
 
-    def on_begin(self) -> None:
-        """Handle the start of the query's code, before it runs."""
+    def on_begin(self) -> bool:
+        """Handle the start of the query's code, before it runs; return false to prevent it."""
+        return True
 
     def on_ask(self, request: InputRequest) -> "Future[str | None]":
         """Put a question to the user; return the future of its answer."""
@@ -159,9 +160,7 @@ class RunningQuery:
             return False
 
     def _claim(self) -> bool:
-        if is_claimed := self.withdraw():
-            self._connection.on_begin()
-        return is_claimed
+        return self.withdraw() and self._connection.on_begin()
 
     def interrupt(self) -> None:
         """Raise an exception in the code of a cancelled query that blocks the event loop; C code must return first."""

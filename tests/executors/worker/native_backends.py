@@ -9,6 +9,7 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import pathlib
 import queue
 import signal
 import sqlite3
@@ -124,6 +125,11 @@ def close_files(rest: str) -> None:
     os.closerange(int(rest), 65_536)
 
 
+def append_line(rest: str) -> None:
+    with pathlib.Path(rest).open("a") as file:
+        file.write("begun\n")
+
+
 def interrupt_main(rest: str) -> None:
     _thread.interrupt_main()
 
@@ -141,7 +147,7 @@ _FUNCTIONS = {
         for each in (
             *(log_and_lock, asyncio_run, pool, process_pool, own_threads, sqlite, queue_between_threads),
             *(asyncio_subprocess, hold_the_lock, spin, current_event_loop, fork, patch_with_gevent),
-            *(close_files, interrupt_main, terminate_itself),
+            *(append_line, close_files, interrupt_main, terminate_itself),
         )
     },
 }

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from persona_stream.core.result import Returned
+from persona_stream.executors.worker.gate import Gate, create_gate_file
 from persona_stream.executors.worker.main import WorkerConnection
 
 PROGRAM = """
@@ -69,6 +70,7 @@ def test_a_query_is_not_running_any_more_when_the_server_receives_its_end() -> N
             self.is_running_at_end = number in running
 
     writer = Writer()
-    connection = WorkerConnection(writer, 1, "ask", 1000, running.remove)  # type: ignore[arg-type]
+    gate = Gate(create_gate_file())
+    connection = WorkerConnection(writer, 1, "ask", max_bytes=1000, gate=gate, on_end=running.remove)  # type: ignore[arg-type]
     connection.on_result(Returned("Done."))
     assert not writer.is_running_at_end

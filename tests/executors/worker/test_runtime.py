@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import gevent
 import pytest
@@ -17,6 +18,7 @@ from persona_stream import Query
 from persona_stream.backends.factory import build_backends
 from persona_stream.core.result import Raised, Returned, WorkerError
 from persona_stream.executors.worker.pool import WorkerExecutor, WorkerSource
+from persona_stream.executors.worker.process import NotStarted
 from persona_stream.settings import Settings
 from tests.executors.recording import RecordingCallbacks, importable, submit
 from tests.polling import wait_for
@@ -166,16 +168,43 @@ def test_an_event_loop_that_does_not_turn_is_named_and_replaced(log: pytest.LogC
 
 
 def test_code_that_holds_the_interpreter_lock_delays_only_its_own_process(log: pytest.LogCaptureFixture):
-    """A process without a sign of life takes no more queries."""
+    """A process without a sign of life takes no more queries, and those that it has not begun move to another one."""
     worker = Worker("ask")
+    worker.executor.warm_up()
+    (process,) = worker.executor._all
     task, spinning = worker.start("hold_the_lock 60")
+    wait_for(lambda: process.is_ready and process.seconds_since_message > 2, sleep=gevent.sleep)
+    _, late = worker.start("own_threads")
     wait_for(lambda: worker.executor.problems(), 15.0, sleep=gevent.sleep)
+    assert late.released.get(timeout=20) == Returned("own_threads worked")
     assert "it has not responded for 5 s" in worker.executor.problems()[0]
     began = time.monotonic()
     assert worker.ask("own_threads") == "own_threads worked"
     assert time.monotonic() - began < 3
     task.cancel()
     assert spinning.released.get(timeout=20) is None
+    worker.executor.close()
+
+
+def test_a_query_that_a_frozen_process_gives_back_runs_once(tmp_path: Path):
+    """It has the query, and does not begin with it when it goes on."""
+    worker = Worker("ask")
+    worker.executor.warm_up()
+    (frozen,) = worker.executor._all
+    worker.start("spin 60")
+    wait_for(lambda: any(query.has_begun for query in frozen._queries.values()), sleep=gevent.sleep)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    _, moved = worker.start(f"append_line {tmp_path / 'lines'}")
+    wait_for(lambda: frozen.query_count == 2, sleep=gevent.sleep)
+    frozen.retire("stopped")
+    frozen.give_back()
+    assert moved.released.get(timeout=20) == Returned("append_line worked")
+    os.kill(frozen.pid, signal.SIGCONT)
+    another = Query(username="ada", message=f"append_line {tmp_path / 'lines'}")
+    number = frozen.submit(importable(worker.path).spec.name, another, RecordingCallbacks())
+    with pytest.raises(NotStarted):
+        frozen.wait(number)
+    assert (tmp_path / "lines").read_text() == "begun\n"
     worker.executor.close()
 
 
