@@ -368,6 +368,8 @@ def render_summary(terminal: Terminal, texts: Texts, update: Update) -> None:
             _write_line(terminal, texts.format("cancelled"), "yellow", unconfirmed)
         case SessionFinished(end=end):
             error = sanitize_line(end.reply.error) if end.reply else ""
+            if error and end.outcome is ExitCode.REFUSED:
+                error = texts.refusal(end.code, error)
             error = error or sanitize_line(texts.error(end.code, end.detail))
             if update.run_id:
                 error = texts.format("error_with_run", error=error, run_id=sanitize_line(update.run_id))

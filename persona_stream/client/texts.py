@@ -15,6 +15,7 @@ _TABLES: Mapping[str, Table] = tomllib.loads(
 MESSAGES = _TABLES["messages"]
 REASONS = _TABLES["reasons"]
 ERRORS = _TABLES["errors"]
+REFUSALS = _TABLES["refusals"]
 HINTS = _TABLES["hints"]
 DOCTOR = _TABLES["doctor"]
 
@@ -40,6 +41,11 @@ class Texts:
     def error(self, code: str, detail: str = "") -> str:
         """Return the description of an error."""
         return ERRORS.get(code, ERRORS["other"])[self._language].format(code=code, detail=detail).rstrip(" :：")
+
+    def refusal(self, code: str, text: str) -> str:
+        """Return the server's text of a refusal, after a description in the user's language where that is another."""
+        title = REFUSALS.get(code, {}).get(self._language)
+        return f"{title}（{text}）" if title else text
 
     def hint(self, code: str) -> str:
         """Return the next step after an error, empty if there is none."""

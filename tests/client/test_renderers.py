@@ -291,7 +291,7 @@ def test_json_includes_the_refusal() -> None:
         json=True,
     )
     assert json.loads(out) == refusal
-    assert err.startswith("错误：expired（运行 run-1）\n提示：")
+    assert err.startswith("错误：令牌无效或已过期（expired）（运行 run-1）\n提示：")
 
 
 def test_json_in_another_encoding_is_ascii() -> None:

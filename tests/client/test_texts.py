@@ -6,13 +6,13 @@ import string
 
 import pytest
 
-from persona_stream.client.texts import DOCTOR, ERRORS, HINTS, MESSAGES, REASONS, detect_language
+from persona_stream.client.texts import DOCTOR, ERRORS, HINTS, MESSAGES, REASONS, REFUSALS, detect_language
 from tests.client.fakes import EN, ZH
 
 
 def test_both_languages_have_the_same_texts() -> None:
     """With the same fields; no Chinese text is a copy of the English one."""
-    for table in (MESSAGES, REASONS, ERRORS, HINTS, DOCTOR):
+    for table in (MESSAGES, REASONS, ERRORS, REFUSALS, HINTS, DOCTOR):
         for texts in table.values():
             assert _placeholders(texts["en"]) == _placeholders(texts["zh"])
             assert texts["en"] == "" or texts["en"] != texts["zh"]
@@ -25,6 +25,14 @@ def test_every_error_code_has_a_hint() -> None:
     failures = {"internal", "backend_error", "answer_too_large", "lost", "timeout", "cancelled"}
     own = {"unreachable", "tls", "connection_lost", "silence", "garbled", "redirected", "not_ours", "run_gone"}
     assert (refusals | temporary | failures | own | {"client_timeout"}) <= HINTS.keys()
+    assert refusals | temporary == REFUSALS.keys()
+
+
+def test_a_refusal_begins_in_the_language_of_the_user() -> None:
+    """The server's text is English."""
+    assert ZH.refusal("unauthorized", "The token has expired") == "令牌无效或已过期（The token has expired）"
+    assert EN.refusal("unauthorized", "The token has expired") == "The token has expired"
+    assert ZH.refusal("unknown", "A text") == "A text"
 
 
 @pytest.mark.parametrize(
