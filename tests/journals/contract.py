@@ -267,5 +267,5 @@ def test_a_healthy_store_has_no_unavailable_services_and_no_remote_subscribers(h
     store = harness.make()
     assert list(store.unavailable_services()) == []
     journal = create(harness, store)
-    assert not journal.is_unavailable
+    harness.until(lambda: not journal.is_unavailable)  # its connections are opened one after the other
     assert not journal.has_remote_subscribers()

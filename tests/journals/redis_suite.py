@@ -344,10 +344,28 @@ def test_a_full_redis_rejects_new_runs_and_loses_no_facts(harness: Harness):
         with pytest.raises(Unavailable):
             create(harness, store)
         assert not has_ended(journal.entries)
+        assert store.unavailable_services() == ("redis",)
     finally:
         client.config_set("maxmemory", 0)
     harness.until(lambda: has_ended(journal.entries))
     create(harness, store)
+    assert store.unavailable_services() == ()
+
+
+def test_a_master_that_was_demoted_is_left(harness: Harness):
+    """It keeps its connections, and its name leads to its successor (redis/redis-py #460, redis/go-redis #790)."""
+    store, client = harness.make(), harness.server.client()
+    journal = create(harness, store)
+    [before] = {each["id"] for each in client.client_list() if each["cmd"].startswith("eval")}
+    try:
+        client.replicaof("127.0.0.1", "1")
+        journal.append(Answered("Hi."))
+        harness.until(lambda: before not in {each["id"] for each in client.client_list()})
+        assert store.unavailable_services() == ("redis",)
+    finally:
+        client.replicaof("NO", "ONE")
+    harness.until(lambda: has_ended(journal.entries))
+    assert store.unavailable_services() == ()
 
 
 def test_a_run_with_unknown_creation_outcome_ends(harness: Harness):

@@ -35,6 +35,13 @@ _SUBSCRIPTION_RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0)  # seconds
 Command = Sequence[str | bytes | int]
 
 
+# Errors about Redis itself, and not about one command or key.
+_REJECTIONS = (
+    exceptions.ReadOnlyError, exceptions.OutOfMemoryError, exceptions.NoPermissionError, exceptions.MasterDownError,
+)  # fmt: skip
+_OTHER_REJECTIONS = ("MISCONF", "NOREPLICAS")
+
+
 class UnknownOutcome(Unavailable):
     """Command that was sent without receiving a reply: Redis may have executed it."""
 
@@ -79,6 +86,8 @@ class RedisConnection:
         self._log_rejections_at = 0.0
         self._is_stopped = False
         self.is_unavailable = False
+        self.rejects_writes = False  # since the latest script
+        self._is_demoted = False
 
     def start(self) -> None:
         """Start the greenlet that serves commands."""
@@ -166,7 +175,13 @@ class RedisConnection:
         packed = self._connection.pack_commands([pending.command for pending in batch])
         self._connection.send_packed_command(packed, check_health=False)
         for pending in batch:
-            pending.reply.set(self._read_reply())
+            reply = self._read_reply()
+            pending.reply.set(reply)
+            if pending.command[0] in ("EVALSHA", "EVAL") and not isinstance(reply, Exception):
+                self.rejects_writes = False
+        if self._is_demoted:  # a former master keeps its connections: only a new one leads to its successor
+            self._is_demoted = False
+            self._connection.disconnect()
 
     def _next_batch(self) -> list[_PendingCommand]:
         batch = [self._pending.popleft() for _ in range(min(_MAX_BATCH_COMMANDS, len(self._pending)))]
@@ -192,6 +207,9 @@ class RedisConnection:
             if time.monotonic() > self._log_rejections_at:
                 logger.error("Redis rejects a command: %s", error)  # noqa: TRY400 - the message is sufficient
                 self._log_rejections_at = time.monotonic() + _REJECTION_LOG_INTERVAL
+            if isinstance(error, _REJECTIONS) or str(error).startswith(_OTHER_REJECTIONS):
+                self.rejects_writes = True
+            self._is_demoted = self._is_demoted or isinstance(error, exceptions.ReadOnlyError)
             return unavailable_error()
 
     def _fail_batch(self, batch: list[_PendingCommand], error: Exception) -> None:

@@ -219,7 +219,7 @@ class RedisJournalStore:
             self._connection.execute("PING")
         except Unavailable:
             return ("redis",)
-        return ()
+        return ("redis",) if self._connection.rejects_writes else ()
 
     def close(self) -> None:
         """Return the lease, unless runs are unfinished, and close the connections."""
