@@ -98,9 +98,10 @@ class Step(Struct, frozen=True, omit_defaults=True):
     """One moment in the course of a run."""
 
     at: float
-    kind: str  # started, reported, reasoned, text, asked (a provider), input (of the user), answered or failed
+    # started, reported, reasoned, text, asked (a provider), input (of the user), called (a tool), answered or failed
+    kind: str
     seconds: float = 0.0  # duration, if it has one
-    text: str = ""  # reported message, the provider and model that were called, or a question with its answer
+    text: str = ""  # reported message, provider and model, question with its answer, or tool with its arguments
     fraction: float | None = None  # reported progress, 0.0 to 1.0
     characters: int = 0  # length of the text
 

@@ -28,6 +28,7 @@ MAX_STEPS = 500  # a backend may report ten times a second
 QUESTION_PREFIX_LENGTH = 200  # characters of a question in lists
 TITLE_LENGTH = 80  # characters
 MAX_SUMMARY_LENGTH = 500  # characters of reasoning
+MAX_CALL_LENGTH = 2000  # characters of a tool call among the steps
 MAX_REPR_LENGTH = 10_000  # characters of a value that has no JSON form
 
 # Content in a data URL, and in the fields of Anthropic's and OpenAI's protocols that have base64 alone.
@@ -307,7 +308,10 @@ def _fact_steps(entries: Sequence[facts.Entry], texts: bool) -> Iterator[models.
                 yield _input_step(entries, entry.at, request, texts=texts)
             case facts.AnswerDelta() | facts.ReasoningDelta():
                 text_step = models.Step(entry.at, kind or "", characters=len(facts.text_of(fact)))
-            case facts.Answered(text=text):
+            case facts.Answered(text=text, calls=calls):
+                for call in calls:
+                    called = replace_unencodable(f"{call.name} {call.arguments}"[:MAX_CALL_LENGTH])
+                    yield models.Step(entry.at, "called", text=called if texts else "")
                 yield models.Step(entry.at, "answered", characters=len(text))
             case facts.Failed(code=code):
                 yield models.Step(entry.at, "failed", text=code)

@@ -92,9 +92,9 @@ class MemoryJournalStore:
 
     def create(self, accepted: Accepted, idempotency_key: base.IdempotencyKey | None) -> tuple[base.Journal, bool]:
         """Create a journal, or return the one that holds the idempotency key."""
-        if idempotency_key is not None and (known := self.find_by_key(accepted.owner, idempotency_key)) is not None:
-            return known, False
         self._evict_expired()
+        if idempotency_key is not None and (known := self._find_by_key(accepted.owner, idempotency_key)) is not None:
+            return known, False
         journal = MemoryJournal(accepted, idempotency_key, self._clock, self._retain)
         self._journals[accepted.run_id] = journal
         self._by_owner.setdefault(accepted.owner, {})[accepted.run_id] = journal
@@ -105,6 +105,9 @@ class MemoryJournalStore:
     def find_by_key(self, owner: str, idempotency_key: base.IdempotencyKey) -> base.Journal | None:
         """Return the journal that holds the idempotency key, if any."""
         self._evict_expired()
+        return self._find_by_key(owner, idempotency_key)
+
+    def _find_by_key(self, owner: str, idempotency_key: base.IdempotencyKey) -> base.Journal | None:
         journal = self._by_key.get((owner, idempotency_key.key)) if idempotency_key.joins else None
         held = None if journal is None else journal.idempotency_key
         if held is not None and held.fingerprint != idempotency_key.fingerprint:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
-from persona_stream.core.content import Attachment
+from persona_stream.core.content import Attachment, ToolCall
 from persona_stream.core.facts import (
     Answered,
     Failed,
@@ -138,6 +138,18 @@ def test_a_question_to_the_user_is_a_step_until_it_is_closed(closed, seconds: fl
     run = fakes.entries((0.0, fakes.accepted()), (0.0, Started()), asked, *closed, (9.0, Answered("Read.")))
     assert build_steps(run, (), texts=True)[1] == Step(1.0, "input", seconds, text)
     assert build_steps(run, (), texts=False)[1] == Step(1.0, "input", seconds)
+
+
+def test_tool_calls_are_steps_before_the_answer() -> None:
+    """With their arguments; where no texts are logged, without both."""
+    calls = (ToolCall("1", "weather", '{"city":"Wien"}'), ToolCall("2", "clock", "{}"))
+    answered = (9.0, Answered("", finish="tools", calls=calls))
+    run = fakes.entries((0.0, fakes.accepted()), (0.0, Started()), answered)
+    end = Step(9.0, "answered")
+    assert build_steps(run, (), texts=True)[1:] == [
+        Step(9.0, "called", text='weather {"city":"Wien"}'), Step(9.0, "called", text="clock {}"), end
+    ]  # fmt: skip
+    assert build_steps(run, (), texts=False)[1:] == [Step(9.0, "called"), Step(9.0, "called"), end]
 
 
 def test_a_summary_is_whole_sentences() -> None:

@@ -61,7 +61,7 @@ export function http({ run, texts }) {
   ];
 }
 
-const KINDS = new Set(["started", "reported", "reasoned", "text", "input", "asked", "answered", "failed"]);
+const KINDS = new Set(["started", "reported", "reasoned", "text", "input", "asked", "called", "answered", "failed"]);
 
 export function timing({ run, texts, now }, live) {
   const steps = texts.steps ?? [], bars = barsOf({ ...run, started_at: run.started_at ?? live?.startedAt ?? null }, steps, now, live?.status === "queued");
