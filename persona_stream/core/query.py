@@ -294,7 +294,10 @@ class Query:
     async def ask_async(
         self, question: str, choices: Sequence[str] | None = None, timeout: float | None = None
     ) -> str | None:
-        """Ask the user as ``ask`` does, without blocking the event loop."""
+        """Ask the user as ``ask`` does, without blocking the event loop.
+
+        Use ``timeout`` and not ``asyncio.wait_for``, which would leave the question open for the user.
+        """
         import asyncio  # only where an event loop runs: the server has none
 
         # Only workers have event loops, and there it is a future.
