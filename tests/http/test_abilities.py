@@ -45,7 +45,7 @@ def test_the_whole_request_reaches_the_backend(server: ServerProcess):
         response_format={"type": "json_object"},
     )  # fmt: skip
     assert json.loads(response.json()["choices"][0]["message"]["content"]) == {
-        "parts": ["show", {"url": "data:image/png;base64,AAAA", "detail": "low"}],
+        "parts": ["show", {"url": "data:image/png;base64,AAAA", "detail": "low", "type": "image", "name": None}],
         "since": [
             {"role": "assistant", "content": "", "parts": [], "call_id": None, "failed": False,
              "calls": [{"id": "1", "name": "weather", "arguments": "{}"}]},

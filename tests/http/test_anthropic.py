@@ -166,7 +166,7 @@ def test_tools_images_and_results_reach_the_backend(able: ServerProcess):
     choice = {"type": "tool", "name": "weather", "disable_parallel_tool_use": True}
     response = ask(able, "x", "", messages=messages, tools=[TOOL], tool_choice=choice)
     assert json.loads(response.json()["content"][0]["text"]) == {
-        "parts": ["show", {"url": "data:image/png;base64,AAAA", "detail": None}],
+        "parts": ["show", {"url": "data:image/png;base64,AAAA", "detail": None, "type": "image", "name": None}],
         "since": [
             {"role": "assistant", "content": "", "parts": [], "call_id": None, "failed": False,
              "calls": [{"id": "1", "name": "weather", "arguments": '{"city":"Wien"}'}]},

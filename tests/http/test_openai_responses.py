@@ -246,7 +246,7 @@ def test_tools_images_and_formats_reach_the_backend(able: ServerProcess):
             ).json()
         )
     )
-    assert shown["parts"] == ["show", {"url": PIXEL, "detail": None}]
+    assert shown["parts"] == ["show", {"url": PIXEL, "detail": None, "type": "image", "name": None}]
     assert shown["tools"][0]["name"] == "weather"
     assert shown["tool_choice"] == {"mode": "required", "name": None}
     assert shown["parameters"] == {"max_completion_tokens": 9, "response_format": {"type": "json_object"}}
