@@ -211,6 +211,8 @@ def build_app(
     configure_logging(settings.log_level, settings.log_format)
     messages = {**settings.status_messages, **extensions.status_messages}
     i18n.register_status_messages(parse_status_messages(messages, "status_messages"))
+    if settings.locale not in (None, *i18n.languages()):
+        raise ConfigurationError(f"locale must be one of {', '.join(i18n.languages())}, not {settings.locale}")
     personas = _load_personas(settings, process_query, extensions.personas)
     services, scheduler = _build_services(settings, process_query, verifier, personas)
     _register_gauges(services, scheduler)

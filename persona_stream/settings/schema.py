@@ -178,6 +178,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_bytes: Annotated[t.Size, doc("Maximum total size of finished runs")] = 256 * 2**20
     drain: Annotated[t.OptionalDuration, doc("How long a shutdown waits for runs", unset="the longest deadline")] = None
 
+    locale: Annotated[
+        t.OptionalLanguage,
+        doc("Language of texts for requests that name none", unset="`zh` for the native API, `en` for the others"),
+    ] = None
+
     log_level: Annotated[t.LogLevel, doc("Log level: `debug`, `info`, `warning` or `error`")] = "info"
     log_format: Annotated[t.LogFormat, doc("Log format: `text` or `json`")] = "text"
 

@@ -199,6 +199,9 @@ ExecutorName = Annotated[str, Form("auto, greenlet, thread, process or celery", 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
 AuthMode = Annotated[Literal["token", "off"], Form("token or off", "token|off")]
 HistoryReasoning = Annotated[Literal["off", "summary", "full"], Form("off, summary or full", "off|summary|full")]
+OptionalLanguage = Annotated[
+    Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")] | None, Form("a language code such as en", "LANGUAGE")
+]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
 OpenAIApi = Annotated[Literal["chat", "responses"], Form("chat or responses", "chat|responses")]
 HeartbeatName = Annotated[

@@ -186,12 +186,12 @@ def parse_chat_request(request: Request) -> ChatRequest:
     return structs.replace(chat, message=message, username=chat.username or chat.persona, persona=None)
 
 
-def negotiate_locale(request: Request, requested: Locale | None = None) -> Locale:
-    """Return the language of texts: the requested one, else the best of ``Accept-Language``, else the protocol's."""
+def negotiate_locale(request: Request, configured: Locale | None, requested: Locale | None = None) -> Locale:
+    """Return the requested language, else the best of ``Accept-Language``, the configured one, that of the protocol."""
     if requested is not None:
         return requested
     accepted = request.headers.get("Accept-Language", "")[:_MAX_ACCEPT_LANGUAGE_CHARACTERS]
-    return _best_locale(accepted, negotiation.protocol_of(request).default_locale, i18n.languages())
+    return _best_locale(accepted, configured or negotiation.protocol_of(request).default_locale, i18n.languages())
 
 
 @lru_cache(256)  # few distinct values, and parsing one is slow

@@ -11,7 +11,7 @@ import requests
 from persona_stream.settings import load_settings
 from tests.documents import Document
 from tests.http.test_other_servers import running
-from tests.server_process import token
+from tests.server_process import serve, token
 from tests.sse_client import answer, read
 
 HEADING = "Your own texts, chunkers and personas"
@@ -85,3 +85,18 @@ def test_the_settings_file_has_status_texts_too(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(table, "utf-8")
     assert load_settings({}, {}, file).settings.status_messages == {"ja": JAPANESE}
+
+
+def test_requests_that_name_no_language_have_that_of_the_settings() -> None:
+    """Which must have texts."""
+    server = serve("tests.backends_for_tests:quick", locale="en")
+    try:
+        messages = [
+            event.data.get("message")
+            for event in read(server.post("/api/stream_chat_smart", {"username": "x", "message": "Hi"}))
+        ]
+        assert "Setting up the connection..." in messages
+    finally:
+        server.stop()
+    with pytest.raises(RuntimeError, match="locale must be one of zh, en, not fr"):
+        serve("tests.backends_for_tests:quick", locale="fr")

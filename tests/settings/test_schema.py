@@ -17,6 +17,7 @@ host port backend executor threads timeout max_timeout profiles demo_seconds
 jwt_secret jwt_public_key jwks_url jwt_algorithms jwt_audience jwt_issuer jwt_leeway
 api_keys auth
 cors_origins max_body_bytes max_answer_bytes disconnect_grace disconnect_grace_v1 retention retention_bytes drain
+locale
 log_level log_format
 openai_base_url openai_api_key openai_model openai_stream openai_api
 anthropic_base_url anthropic_api_key anthropic_model anthropic_max_tokens anthropic_stream

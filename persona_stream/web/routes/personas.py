@@ -117,7 +117,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def list_profiles() -> Response:
         auth.authenticate(request, services.verifier)
-        locale = parsing.negotiate_locale(request)
+        locale = parsing.negotiate_locale(request, services.settings.locale)
         profiles = [_profile(persona, locale) for persona in services.router.personas]
         backend = services.router.backends[0]
         info = BackendInfo(
