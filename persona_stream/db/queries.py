@@ -13,7 +13,20 @@ from itertools import product
 from typing import Any, get_args
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, literal_column, or_, select, true, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
 from persona_stream.core.forecast import FinishedRun, Outcome, RunFeatures
 from persona_stream.core.query import Turn
@@ -65,7 +78,10 @@ def recent_durations(connection: Connection) -> list[tuple[str, FinishedRun]]:
     """Return the newest runs that count in forecasts, oldest first, each with its backend."""
     columns = ("backend", "status", "started_at", "text_at", "ended_at", "input_tokens", "username")
     is_own = runs.c.cached.is_not(true())
-    query = select(*(runs.c[name] for name in columns)).where(is_own).order_by(runs.c.run_id.desc()).limit(RECENT_RUNS)
+    # The user takes any time to answer.
+    has_asked = exists().where(run_texts.c.run_id == runs.c.run_id, run_texts.c.steps.contains('"kind":"input"'))
+    query = select(*(runs.c[name] for name in columns)).where(is_own, ~has_asked)
+    query = query.order_by(runs.c.run_id.desc()).limit(RECENT_RUNS)
     found = []
     for backend, status, started_at, text_at, ended_at, input_tokens, username in connection.execute(query):
         end = ended_at if text_at is None else text_at

@@ -18,8 +18,17 @@ from sqlalchemy.exc import OperationalError
 
 from persona_stream.backends.base import Backend
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, ProgressReported, ReasoningDelta, Started
-from persona_stream.core.query import Principal, Query, UpstreamCall, Usage
+from persona_stream.core.facts import (
+    AnswerDelta,
+    Answered,
+    Entry,
+    Failed,
+    InputRequested,
+    ProgressReported,
+    ReasoningDelta,
+    Started,
+)
+from persona_stream.core.query import InputRequest, Principal, Query, UpstreamCall, Usage
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import custom_prices
 from persona_stream.db import queries
@@ -142,7 +151,7 @@ def test_a_run_is_logged_with_every_stage(database: Database) -> None:
 
 
 def test_the_durations_of_recent_runs_are_read_oldest_first(database: Database) -> None:
-    """Until the text, with their features; without runs that failed or never started."""
+    """Until the text, with their features; without runs that failed, never started, or asked the user."""
     store = database.store()
     endings: list[tuple[tuple[float, Any], ...]] = [
         ((0.5, Started()), (5.0, Answered("It is so."))),
@@ -151,6 +160,7 @@ def test_the_durations_of_recent_runs_are_read_oldest_first(database: Database) 
         ((0.5, Started()), (1.0, Failed("cancelled"))),
         ((0.5, Started()), (1.0, Failed("internal"))),
         ((60.0, Failed("timeout")),),
+        ((0.5, Started()), (1.0, InputRequested(InputRequest("q1", "Which?"))), (9.0, Answered("It is so."))),
     ]
     for number, happened in enumerate(endings):
         asked = query("What is it?")
