@@ -38,7 +38,8 @@ def test_the_backend_is_listed_with_the_personas(server: ServerProcess, demo: Se
     """Without a title of its own it has its name."""
     name = "tests.backends_for_tests:chosen"
     listed = server.get("/api/profiles").json()
-    assert (listed["profiles"], listed["backend"]) == ([], {"name": name, "title": name, "ideas": []})
+    backend = {"name": name, "title": name, "ideas": [], "attachments": [], "max_body_bytes": 500_000}
+    assert (listed["profiles"], listed["backend"]) == ([], backend)
     assert demo.get("/api/profiles").json()["backend"]["name"] == "demo"
 
 
