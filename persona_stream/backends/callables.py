@@ -80,7 +80,7 @@ def from_callable(function: object, name: str | None = None) -> Backend:
     if _is_kind(function, inspect.isasyncgenfunction):
         process_query = _forward_async_generator(process_query, name)
         is_async = True
-    elif _is_kind(function, inspect.isgeneratorfunction):
+    elif any(_is_kind(each, inspect.isgeneratorfunction) for each in (function, inspect.unwrap(function))):
         process_query = _forward_generator(process_query, name)
     elif _is_kind(function, inspect.iscoroutinefunction):
         is_async = True
@@ -188,7 +188,10 @@ def _declared_ideas(function: object, name: str) -> tuple[str, ...]:
 
 def _forward_generator(generate: ProcessQuery, name: str) -> ProcessQuery:
     def process_query(query: Query) -> object:
-        with closing(cast("GeneratorType[object, None, object]", generate(query))) as texts:
+        generator = generate(query)
+        if not isinstance(generator, GeneratorType):  # a decorator has made an answer of the texts
+            return generator
+        with closing(generator) as texts:
             while not query.cancelled:
                 try:
                     _send(query, next(texts), name, texts.gi_frame)

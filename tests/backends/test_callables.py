@@ -485,6 +485,7 @@ def test_results_and_exceptions_pass_through() -> None:
         (generates_async, ""),
         (generates_and_returns, Answer("!", reasoning="Hm.")),
         (functools.partial(generates), ""),
+        (functools.wraps(generates)(lambda message: generates(message)), ""),  # exalearn/colmena #129
         (Generates(), ""),
         (Generates, ""),
     ],
@@ -564,6 +565,12 @@ def test_a_generator_of_other_values_is_named_in_the_error(value: object, kind: 
     line = forward.__code__.co_firstlineno + (8 if is_async else 4)
     with pytest.raises(TypeError, match=rf"^my_bot:ask yielded {kind} at .*test_callables\.py:{line}: yield strings$"):
         run_generator(backend, query_with(BARE, on_text=lambda text: None))
+
+
+def test_a_decorator_may_make_an_answer_of_a_generator() -> None:
+    """It is a function then, whatever it wraps."""
+    ask = functools.wraps(generates)(lambda message: "".join(generates(message)))
+    assert from_callable(ask).process_query(BARE) == BARE.message
 
 
 def test_an_interrupted_generator_is_closed() -> None:
