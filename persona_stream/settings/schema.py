@@ -23,7 +23,7 @@ TABLES = ("backends", "endpoints", "status_messages")
 GROUPS = {
     "host": "Server",
     "backend": "Backend",
-    "jwt_secret": "Authentication",
+    "jwt_secret": "Authentication",  # nosec B105: a heading
     "cors_origins": "Requests and runs",
     "log_level": "Log",
     "openai_base_url": "Providers",
