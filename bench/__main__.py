@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import (
     database,
     execution,
+    large,
     overload,
     procfs,
     progress,
@@ -21,6 +22,7 @@ from bench import (
     sentences,
     servers,
     shared,
+    slow,
 )
 from bench.measurement import measure, turns
 from bench.metrics import LARGE_STREAMS
@@ -39,7 +41,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds that the backend takes (10)")
     parser.add_argument("--rate", type=float, default=500.0, help="arrivals of waiting streams per second (500)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each server (3)")
-    parser.add_argument("--large", action="store_true", help="16,000 waiting streams, beside Node.js alone")
+    parser.add_argument("--large", action="store_true", help="include 20,000 streams (default in a complete run)")
+    parser.add_argument("--slow", action="store_true", help="include slow readers (default in a complete run)")
     parser.add_argument("--quick", action="store_true", help="one round of 200 streams and a burst of 200")
     parser.add_argument("--perf", dest="profiler", action="store_const", const="perf", help="profile C code")
     parser.add_argument("--py-spy", dest="profiler", action="store_const", const="py-spy", help="profile Python code")
@@ -65,8 +68,6 @@ def _arguments() -> argparse.Namespace:
 
 
 def _scenarios(options: argparse.Namespace) -> list[Scenario]:
-    if options.large:
-        return [waiting(LARGE_STREAMS, seconds=40.0, rate=options.rate)]
     counts = options.streams
     burst_size = options.burst
     if options.quick:
@@ -80,7 +81,7 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 
 def _selects_sections(options: argparse.Namespace) -> bool:
-    names = ("parts", "shared", "stored", "relay", "overload", "execution", "scaling")
+    names = ("parts", "large", "slow", "shared", "stored", "relay", "overload", "execution", "scaling")
     return any(getattr(options, name) for name in names)
 
 
@@ -134,17 +135,20 @@ def main() -> int:
     procfs.raise_open_files()
     chosen = [server for server in servers.ALL if not options.only or server.name in options.only]
     rounds = 1 if options.quick else options.rounds
-    if options.large and not options.only:
-        chosen = [servers.OURS, servers.NODE]
+    # The text of BENCHMARKS.md describes the default load.
+    is_complete = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(options.rounds)]
     results = [_run(scenario, chosen, rounds, options.profiler) for scenario in _scenarios(options)]
+    if is_complete or options.large:
+        many = waiting(LARGE_STREAMS, seconds=40.0, rate=500.0)
+        results.append(_run(many, [servers.OURS_LARGE, servers.NODE], 1, options.profiler))
     for result in results:
         _show(result, chosen)
     if {servers.OURS, servers.NODE} <= set(chosen):
         print("\n".join(report.goals(results)))
 
-    # The text of BENCHMARKS.md describes the default load.
-    is_complete = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(options.rounds)]
-    more = shared.section(rounds) if is_complete or options.shared else []
+    more = large.section() if is_complete or options.large else []
+    more += slow.section(rounds) if is_complete or options.slow else []
+    more += shared.section(rounds) if is_complete or options.shared else []
     more += database.section(rounds) if is_complete or options.stored else []
     more += relay.section(rounds) if is_complete or options.relay else []
     more += overload.section(rounds) if is_complete or options.overload else []

@@ -22,10 +22,13 @@ def answer(message: str) -> str:
 def either(message: str) -> str:
     """Execute the verb of the message, or answer like ``answer``.
 
-    ``spin 3`` computes in Python for 3 s, and ``lock 3`` in C for about 3 s without releasing the interpreter lock.
-    ``gather 20 /tmp/x`` waits until 20 processes have created a file there.
+    ``long 1000`` answers at once with so many characters. ``spin 3`` computes in Python for 3 s, and ``lock 3`` in C
+    for about 3 s without releasing the interpreter lock. ``gather 20 /tmp/x`` waits until 20 processes have created a
+    file there.
     """
     match message.split():
+        case ["long", characters]:
+            return "x" * int(characters)
         case ["spin", seconds]:
             until = time.monotonic() + float(seconds)
             while time.monotonic() < until:

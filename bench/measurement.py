@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle, islice
 from typing import Final
 
@@ -85,8 +86,13 @@ def _under_load(server: Running, scenario: Scenario, core: int, profiler: str | 
     return Measurement(result=tally, cpu=cpu, idle_bytes=idle, waiting_bytes=waiting, foreign_share=foreign)
 
 
-def measure(server: Server, scenario: Scenario, profiler: str | None = None) -> Measurement:
-    """Start a server, warm it up, measure it under a load and stop it.
+def measure(
+    server: Server,
+    scenario: Scenario,
+    profiler: str | None = None,
+    beside: Callable[[Running], AbstractContextManager[object]] = nullcontext,
+) -> Measurement:
+    """Start a server, warm it up, measure it under a load and stop it; ``beside`` adds other clients meanwhile.
 
     Raises:
         ConfigurationError: the server did not start or died, or the client failed.
@@ -96,7 +102,8 @@ def measure(server: Server, scenario: Scenario, profiler: str | None = None) -> 
         try:
             _under_load(running, WARM_UP, client_core, None)
             time.sleep(SETTLE_TIME)
-            return _under_load(running, scenario, client_core, profiler)
+            with beside(running):
+                return _under_load(running, scenario, client_core, profiler)
         except (FileNotFoundError, ProcessLookupError) as gone:
             raise ConfigurationError(f"{server.title} died under load") from gone
 

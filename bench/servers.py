@@ -68,6 +68,9 @@ OURS: Final = Server(
     ),
     ("persona_stream", "gevent", "flask", "msgspec"),
 )  # fmt: skip
+MANY_RUNS: Final = ("--max-runs", "19000", "--max-runs-per-user", "1000")
+"""Options for more waiting streams than the server admits by default."""
+OURS_LARGE: Final = OURS._replace(command=(*OURS.command, *MANY_RUNS))
 FASTAPI: Final = Server(
     "fastapi",
     "FastAPI",

@@ -50,13 +50,15 @@ def running_redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             process.wait()
 
 
-def _sharing(url: str) -> Server:
-    return OURS._replace(name="shared", title=TITLE, command=(*OURS.command, "--workers", "2", "--redis-url", url))
+def sharing(url: str, *options: str) -> Server:
+    """Return the server with two workers that share Redis."""
+    command = (*OURS.command, "--workers", "2", "--redis-url", url, *options)
+    return OURS._replace(name="shared", title=TITLE, command=command)
 
 
 def _one() -> Shared:
     with running_redis() as (url, process):
-        workers = measure(_sharing(url), SCENARIO)
+        workers = measure(sharing(url), SCENARIO)
         with redis.Redis.from_url(url) as client:
             # The total, without this client: an upper bound of the concurrent connections.
             connections = client.info("stats")["total_connections_received"] - 1
