@@ -21,6 +21,7 @@ ADDRESSES = [
     ("GET", "/api/runs/<run_id>", "chat"),
     ("GET", "/api/runs/<run_id>/events", "chat"),
     ("POST", "/api/runs/<run_id>/cancel", "chat"),
+    ("POST", "/api/runs/<run_id>/input", "chat"),
     ("GET", "/api/conversations/<conversation_id>", "chat"),
     ("GET", "/api/conversations/<conversation_id>/export", "chat"),
     ("DELETE", "/api/conversations/<conversation_id>", "chat"),

@@ -317,7 +317,7 @@ def test_the_endpoints_that_start_runs_are_complete(whole: Flask):
     posts = {address for address in posts if not address.startswith("/dashboard/")}  # it starts no runs
     endpoints = {path for protocol in PROTOCOLS.values() for path in protocol.run_endpoints}
     assert posts - endpoints == {
-        "/api/runs/<run_id>/cancel", "/api/ui/chat/<chat_id>/stop", "/v1/messages/count_tokens",
-        "/v1/responses/<response_id>/cancel",
+        "/api/runs/<run_id>/cancel", "/api/runs/<run_id>/input", "/api/ui/chat/<chat_id>/stop",
+        "/v1/messages/count_tokens", "/v1/responses/<response_id>/cancel",
     }  # fmt: skip
     assert posts > endpoints

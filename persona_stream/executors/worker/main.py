@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import queue
+import resource
 import signal
 import socket
 import sys
@@ -58,7 +59,7 @@ STRUCTURE_BYTES = 64 * 1024  # of an answer's message, beside its text
 MAX_TRACEBACK_CHARACTERS = 20_000
 EXIT_TIMEOUT = 5.0  # seconds for the backend's exit handlers
 MAX_FILES = 65_536
-CONNECTION_FD = 200  # or the next one that is free
+CONNECTION_FD = 200  # or the next one that is free; less if the process may open few files
 _PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger("persona_stream.executors")
@@ -419,7 +420,8 @@ def main(fd: int, gate_fd: int, parent: int) -> None:
     gate = Gate(gate_fd)
     os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
     # Far from the numbers of files that the backend opens, and perhaps closes twice.
-    connection_fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CONNECTION_FD)
+    lowest = min(CONNECTION_FD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    connection_fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
     os.close(fd)
     # The server asks for the stacks of a process that does not respond: while C code holds the interpreter lock, no
     # Python code can write them.

@@ -204,8 +204,8 @@ def blueprint(services: Services) -> Blueprint:
     def answer_input(run_id: str) -> Response:
         request = responses.current_request()
         owner = auth.authenticate(request, services.verifier).subject
-        answer = parsing.parse_json_body(request, _answer_decoder)
         journal = services.runs.follow(run_id, owner)
+        answer = parsing.parse_json_body(request, _answer_decoder)
         value = content.replace_unencodable(answer.value)
         key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
         attempt = hashlib.sha256(f"{key}\0{value}".encode()).hexdigest()[:32]
