@@ -30,7 +30,7 @@ export const TEXTS = {
 
   time: ["Time", "时间"], question: ["Question", "问题"], ttft: ["First text", "首字"], ttftLong: ["Time to first text", "首字时间"], total: ["Total", "总耗时"], tokens: ["Tokens", "Token"], cost: ["Cost", "费用"],
   list: ["Runs, newest first", "运行列表，最新在前"], noRuns: ["No runs match these filters.", "没有符合条件的运行。"], noRunsYet: ["No runs yet. New runs appear here automatically.", "还没有运行。新的运行会自动出现在这里。"],
-  more: ["Load more", "加载更多"], searchMore: ["Search further back (reached {when})", "继续向前搜索（已搜到 {when}）"], end: ["End of the list.", "已全部显示。"], newRuns: ["{n} new", "{n} 次新运行"], nShown: ["{n} runs shown", "显示 {n} 次运行"], notKept: ["(text not logged)", "（文本未记录）"],
+  more: ["Load more", "加载更多"], searchMore: ["Search further back (reached {when})", "继续向前搜索（已搜到 {when}）"], end: ["End of the list.", "已全部显示。"], newRuns: ["{n} new", "{n} 次新运行"], nShown: ["Runs shown: {n}", "显示 {n} 次运行"], notKept: ["(text not logged)", "（文本未记录）"],
 
   back: ["All runs", "全部运行"], tabs: ["Run details", "运行详情"], exchange: ["Question and answer", "问题与回答"], request: ["Request", "请求"], response: ["Backend", "后端"], http: ["HTTP", "HTTP"], timing: ["Timing", "耗时"],
   run: ["Run", "运行"], copy: ["Copy", "复制"], copied: ["Copied", "已复制"], cancel: ["Cancel run", "取消运行"], cancelling: ["Cancelling…", "正在取消…"],
