@@ -367,10 +367,11 @@ class WorkerProcess:
         self._connection.close()
 
     def _handle_messages(self) -> None:
-        for payload in protocol.receive_all(self._connection, self._max_frame_bytes):
+        # Reading from a process that always has more to send would never switch to another greenlet. Each part of a
+        # large answer also waits for the interpreter lock, if a thread is cutting another one.
+        for payload in protocol.receive_all(self._connection, self._max_frame_bytes, self._turn.limit):
             self._on_message(protocol.decode(payload))
             self._heard_at = time.monotonic()
-            # Reading from a process that always has more to send would never switch to another greenlet.
             self._turn.limit()
 
     def _on_message(self, message: protocol.Message) -> None:

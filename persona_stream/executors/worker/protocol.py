@@ -7,7 +7,7 @@ Invariants:
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -274,8 +274,13 @@ def to_frame(payload: bytes) -> bytes:
     return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 
-def receive_all(connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> Iterator[bytes]:
-    """Yield payloads until the end; raise ``FrameTooLarge`` before reading one over ``max_bytes``."""
+def receive_all(
+    connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES, on_receive: Callable[[], object] | None = None
+) -> Iterator[bytes]:
+    """Yield payloads until the end; raise ``FrameTooLarge`` before reading one over ``max_bytes``.
+
+    ``on_receive`` is called after each part that was received: a large payload has many.
+    """
     buffer = bytearray()
     position = 0
     while True:
@@ -294,3 +299,5 @@ def receive_all(connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> 
         if not received:
             return
         buffer += received
+        if on_receive is not None:
+            on_receive()

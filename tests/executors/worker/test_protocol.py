@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import threading
 from collections import OrderedDict
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from persona_stream import Answer, Attachment, Query, Tool, ToolCall, ToolChoice
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import NO_CONTEXT, Principal, UpstreamCall
 from persona_stream.executors.worker.protocol import (
+    RECEIVE_BYTES,
     Failure,
     FrameTooLarge,
     Message,
@@ -165,6 +167,19 @@ def test_frames_follow_each_other_and_have_a_limit():
         with theirs:
             theirs.sendall(to_frame(b"half of it")[:8])
         assert list(receive_all(ours)) == []
+
+
+def test_other_work_may_run_after_each_part_of_a_large_payload():
+    """The caller decides how often; a payload of 16 MiB would otherwise be read in one go."""
+    parts: list[int] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        frame = to_frame(b"x" * 2_000_000)
+        sender = threading.Thread(target=theirs.sendall, args=(frame,))
+        sender.start()
+        assert len(next(receive_all(ours, 2_000_000, lambda: parts.append(1)))) == 2_000_000
+        sender.join()
+    assert len(parts) >= 2_000_000 / RECEIVE_BYTES
 
 
 def test_values_without_a_json_form_are_represented_as_in_the_request_log():
