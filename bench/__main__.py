@@ -133,14 +133,22 @@ def main() -> int:
         sentences.run()
         return 0
     procfs.raise_open_files()
-    chosen = [server for server in servers.ALL if not options.only or server.name in options.only]
+    chosen = []
+    for server in servers.ALL:
+        if options.only and server.name not in options.only:
+            continue
+        if server.is_installed:
+            chosen.append(server)
+        else:
+            print(f"{server.title} is left out: {server.command[0]} does not exist")
     rounds = 1 if options.quick else options.rounds
     # The text of BENCHMARKS.md describes the default load.
     is_complete = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(options.rounds)]
     results = [_run(scenario, chosen, rounds, options.profiler) for scenario in _scenarios(options)]
     if is_complete or options.large:
         many = waiting(LARGE_STREAMS, seconds=40.0, rate=500.0)
-        results.append(_run(many, [servers.OURS_LARGE, servers.NODE], 1, options.profiler))
+        beside = [server for server in (servers.NODE, servers.GO) if server.is_installed]
+        results.append(_run(many, [servers.OURS_LARGE, *beside], 1, options.profiler))
     for result in results:
         _show(result, chosen)
     if {servers.OURS, servers.NODE} <= set(chosen):

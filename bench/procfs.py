@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -105,8 +104,12 @@ def versions(python: str, packages: tuple[str, ...]) -> str:
 
 
 def node_version() -> str:
-    """Return the version of Node.js, if it is installed."""
-    if shutil.which("node") is None:
-        return "not installed"
+    """Return the version of Node.js."""
     done = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True)
     return f"Node.js {done.stdout.strip().removeprefix('v')}"
+
+
+def go_version(program: str) -> str:
+    """Return the version of Go with which a peer was built."""
+    done = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
+    return f"Go {done.stdout.strip().removeprefix('go')}"

@@ -186,10 +186,10 @@ _ABOUT = (
     "token (HS256, cached after verification) and validates the body. Every stream is checked from its first to "
     "its final event: a stream with a missing or repeated character or event counts as lost.",
     "",
-    "The Python peers run on uvicorn with uvloop and httptools, and the Node.js peer on its `http` module. They do "
-    "less: their backend is an `await` or a timer of their own event loop, and their runs cannot be resumed, cancelled "
-    "or queried. persona_stream calls a blocking function. It is also measured under gunicorn's gevent worker, where "
-    "it has no fast lane; that column is not part of the ratios.",
+    "The Python peers run on uvicorn with uvloop and httptools, the Node.js peer on its `http` module, and the Go "
+    "peer on `net/http` with `GOMAXPROCS` 1. They do less: their backend is an `await` or a timer of their own, and "
+    "their runs cannot be resumed, cancelled or queried. persona_stream calls a blocking function. It is also measured "
+    "under gunicorn's gevent worker, where it has no fast lane; that column is not part of the ratios.",
     "",
     "First event: time from the start of the connection attempt. Jitter: how much earlier or later than scheduled"
     " a progress event arrives, where the first event and the interval define the schedule; an event that is late"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from bench.workload import SECRET
 
 ROOT: Final = Path(__file__).parent.parent
 PEERS_PYTHON: Final = str(ROOT / ".venv-bench/bin/python")
+GO_PEER: Final = str(ROOT / "build/bench/go_peer")
+"""Program that ``scripts/bench.sh`` builds from ``bench/peers/go_peer.go``."""
 _STOP_TIMEOUT: Final = 30.0  # seconds; pending database writes are flushed then
 _START_TIMEOUT: Final = 30.0  # seconds
 
@@ -47,6 +50,11 @@ class Server(NamedTuple):
     def python(self) -> str:
         """Interpreter of the server."""
         return self.command[0]
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its program or interpreter exists."""
+        return shutil.which(self.command[0]) is not None
 
 
 def _uvicorn(module: str) -> tuple[str, ...]:
@@ -84,6 +92,7 @@ SSE_STARLETTE: Final = Server(
     ("sse-starlette", "starlette", "uvicorn", "uvloop", "httptools"),
 )
 NODE: Final = Server("node", "Node.js http", ("node", "bench/peers/node_peer.mjs", "{port}", sys.executable), ())
+GO: Final = Server("go", "Go net/http", (GO_PEER, "{port}", sys.executable), ())
 WSGI: Final = Server(
     "wsgi",
     "persona_stream, gunicorn",
@@ -93,7 +102,7 @@ WSGI: Final = Server(
     ),
     ("gunicorn", "gevent"),
 )  # fmt: skip
-ALL: Final = (OURS, NODE, FASTAPI, SSE_STARLETTE, WSGI)
+ALL: Final = (OURS, NODE, GO, FASTAPI, SSE_STARLETTE, WSGI)
 
 
 class Running(NamedTuple):
@@ -155,9 +164,16 @@ def started(server: Server, core: int | str) -> Iterator[Running]:
                 process.wait()
 
 
+def _version(server: Server) -> str:
+    if not server.is_installed:
+        return "not installed"
+    if server is NODE:
+        return procfs.node_version()
+    if server is GO:
+        return procfs.go_version(GO_PEER)
+    return procfs.versions(server.python, server.packages)
+
+
 def versions() -> list[tuple[str, str]]:
     """Return the title and the versions of the interpreter and the packages of each server."""
-    return [
-        (server.title, procfs.node_version() if server is NODE else procfs.versions(server.python, server.packages))
-        for server in ALL
-    ]
+    return [(server.title, _version(server)) for server in ALL]

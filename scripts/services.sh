@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the named services from Debian's packages when running as root on a Debian system. Elsewhere print one line that
-# says which tests will be skipped. With CI=true a missing service is a failure.
+# says what will be skipped. With CI=true a missing service is a failure.
 #
 # The headless shell is Chromium without windows and needs half the CPU time; Chromium itself is the alternative. The CJK
 # font is for the screenshots of the Chinese pages.
@@ -13,6 +13,7 @@ for service in "$@"; do
         chromium)   command -v chromium-headless-shell >/dev/null || missing="$missing $chromium" ;;
         postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql" ;;
         rabbitmq-server) [ -x /usr/sbin/rabbitmq-server ] || command -v "$service" >/dev/null || missing="$missing $service" ;;
+        golang-go)  command -v go >/dev/null || missing="$missing $service" ;;
         redis-server | nginx | curl | npm)
                     command -v "$service" >/dev/null || missing="$missing $service" ;;
         *)          echo "services.sh: unknown service $service" >&2; exit 2 ;;
@@ -37,4 +38,4 @@ if [ "${CI:-}" = true ]; then
     echo "services.sh: could not install$missing; in CI no test may be skipped" >&2
     exit 1
 fi
-echo "Skipping the tests that need$missing (to run them: apt-get install$missing)"
+echo "Skipping what needs$missing (to run it: apt-get install$missing)"
