@@ -26,7 +26,7 @@ from bench import (
 )
 from bench.measurement import measure, turns
 from bench.metrics import LARGE_STREAMS
-from bench.report import Result
+from bench.report import Result, Section
 from bench.sections import MicroBenchmark, MicroBenchmarkError
 from bench.servers import ConfigurationError, Server
 from bench.workload import Scenario, burst, waiting
@@ -151,18 +151,23 @@ def main() -> int:
         results.append(_run(many, [servers.OURS_LARGE, *beside], 1, options.profiler))
     for result in results:
         _show(result, chosen)
-    if {servers.OURS, servers.NODE} <= set(chosen):
-        print("\n".join(report.goals(results)))
 
-    more = large.section() if is_complete or options.large else []
-    more += slow.section(rounds) if is_complete or options.slow else []
-    more += shared.section(rounds) if is_complete or options.shared else []
-    more += database.section(rounds) if is_complete or options.stored else []
-    more += relay.section(rounds) if is_complete or options.relay else []
-    more += overload.section(rounds) if is_complete or options.overload else []
-    more += execution.section(rounds) if is_complete or options.execution else []
-    more += scaling.section() if is_complete or options.scaling else []
-    print("\n".join(more))
+    more: list[Section] = []
+    for is_selected, section in (
+        (options.large, lambda: large.section()),
+        (options.slow, lambda: slow.section(rounds)),
+        (options.shared, lambda: shared.section(rounds)),
+        (options.stored, lambda: database.section(rounds)),
+        (options.relay, lambda: relay.section(rounds)),
+        (options.overload, lambda: overload.section(rounds)),
+        (options.execution, lambda: execution.section(rounds)),
+        (options.scaling, lambda: scaling.section()),
+    ):
+        if is_complete or is_selected:
+            more.append(section())
+            print("\n".join(more[-1].lines()), flush=True)
+    print()
+    print("\n".join(report.goals(results, more)))
     timed = _microbenchmarks() if is_complete or options.parts else []
     if target := options.write or (servers.ROOT / "docs/BENCHMARKS.md" if is_complete else None):
         command = "make bench" if len(sys.argv) == 1 else f"python -m bench {shlex.join(sys.argv[1:])}"

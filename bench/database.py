@@ -16,8 +16,8 @@ import msgspec
 from bench import procfs
 from bench.chats import ChatResult
 from bench.measurement import Measurement, measure
-from bench.metrics import METRICS, Metric
-from bench.report import verdict
+from bench.metrics import METRICS, Metric, Verdict
+from bench.report import Section, median_of
 from bench.servers import OURS, ROOT, Server, started
 from bench.workload import waiting
 
@@ -79,7 +79,7 @@ def _row(metric: Metric, without: list[Measurement], stored: list[Measurement]) 
     return f"| {metric.name} | {metric.show(one)} | {metric.show(two)} | {two / one if one else 0:.2f} |"
 
 
-def section(rounds: int) -> list[str]:
+def section(rounds: int) -> Section:
     """Run the benchmark and return its section of the report."""
     without = []
     stored = []
@@ -100,30 +100,34 @@ def section(rounds: int) -> list[str]:
         f"  {RATE:g} per second: {quick.answered.answered} answered, {quick.kept} stored, memory {growth:.2f} ×",
         flush=True,
     )
-    return [
-        "",
-        "## With a database",
-        "",
+    return Section(
+        "With a database",
         f"{SCENARIO.load} Measured with `database_url` off, and with SQLite, which stores a row, the texts and the "
         "conversation of each run.",
         "",
-        f"- {verdict(lost == 0)}: no streams lost ({lost})",
-        f"- {verdict(ratio <= CPU_GOAL)}: CPU at most {CPU_GOAL:g} × that without a database: {ratio:.2f} ×",
+        Verdict(lost == 0, f"no streams lost ({lost})"),
+        Verdict(ratio <= CPU_GOAL, f"CPU at most {CPU_GOAL:g} × that without a database: {ratio:.2f} ×"),
         "",
-        f"| median of {rounds} rounds | without database | with database | ratio |",
+        f"| {median_of(rounds)} | without database | with database | ratio |",
         "|---|---:|---:|---:|",
         *(row for metric in METRICS if (row := _row(metric, without, stored))),
         "",
         f"Then {RATE:g} calls of `/api/chat` per second for {SECONDS:g} s, with a backend that answers at once:",
         "",
-        f"- {verdict(answered == quick.kept == asked)}: no calls lost: {answered:,} of {asked:,} "
-        f"calls were answered, and {quick.kept:,} are stored with their delivery",
-        f"- {verdict(growth <= MEMORY_GOAL)}: constant memory (at most {MEMORY_GOAL:g} ×): {early:.0f} MiB after a "
-        f"third of the time, {late:.0f} MiB at the end",
+        Verdict(
+            answered == quick.kept == asked,
+            f"no calls lost: {answered:,} of {asked:,} "
+            f"calls were answered, and {quick.kept:,} are stored with their delivery",
+        ),
+        Verdict(
+            growth <= MEMORY_GOAL,
+            f"constant memory (at most {MEMORY_GOAL:g} ×): {early:.0f} MiB after a "
+            f"third of the time, {late:.0f} MiB at the end",
+        ),
         f"- latency of an answer: {1000 * median(quick.answered.seconds):.0f} ms (p50), {1000 * slowest:.0f} ms (p99)",
-    ]
+    )
 
 
 if __name__ == "__main__":
     procfs.raise_open_files()
-    print("\n".join(section(1)))
+    print("\n".join(section(1).lines()))

@@ -26,7 +26,7 @@ from bench import procfs
 from bench.chats import ChatResult
 from bench.listener import TokenLatencies
 from bench.provider import RATE, TOKENS
-from bench.report import verdict
+from bench.report import Section, verdict
 from bench.results import LoadResult
 from bench.servers import OURS, ROOT, ConfigurationError, Server, free_port, started
 from bench.workload import PATH, SECRET, Scenario, tokens, waiting
@@ -251,17 +251,15 @@ _MEASUREMENTS: Final[Sequence[Callable[[int], list[Row]]]] = (
 )
 
 
-def section(rounds: int) -> list[str]:
+def section(rounds: int) -> Section:
     """Run the benchmark and return its section of the report."""
     rows: list[str] = []
     for measure in _MEASUREMENTS:
         for row in measure(rounds):
             print(row.text(), flush=True)
             rows.append(row.text())
-    return [
-        "",
-        "## Worker process",
-        "",
+    return Section(
+        "Worker process",
         "By default a function runs in a worker process, unpatched. Server and worker share one core, the client has "
         "the other. CPU is that of the server process alone; memory is the proportional set size. Other load on the "
         f"machine only adds to a figure: the goals are judged by the best of {rounds} rounds, and the worst one stands "
@@ -270,9 +268,9 @@ def section(rounds: int) -> list[str]:
         "| | goal | best round | worst round | |",
         "|---|---:|---:|---:|---|",
         *rows,
-    ]
+    )
 
 
 if __name__ == "__main__":
     procfs.raise_open_files()
-    print("\n".join(section(1)))
+    print("\n".join(section(1).lines()))

@@ -8,7 +8,8 @@ from typing import Final
 
 from bench import procfs
 from bench.measurement import Measurement, measure
-from bench.report import verdict
+from bench.metrics import Verdict
+from bench.report import Section
 from bench.servers import MANY_RUNS
 from bench.shared import running_redis, sharing
 from bench.workload import waiting
@@ -31,11 +32,12 @@ def _row(name: str, base: float, large: float, unit: str) -> str:
     return f"| {name} | {base:.2f} {unit} | {large:.2f} {unit} | {large / base if base else 0:.2f} |"
 
 
-def section() -> list[str]:
-    """Run the benchmark once and return its section of the report; empty if Redis is not installed."""
+def section() -> Section:
+    """Run the benchmark once and return its section of the report."""
     if shutil.which("redis-server") is None:
-        print("many streams in two workers: NOT MEASURED: redis-server is missing (apt-get install redis-server)")
-        return []
+        return Section(
+            "Many streams in two workers", "Not measured: redis-server is missing (`apt-get install redis-server`)."
+        )
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     streams = STREAMS if files == resource.RLIM_INFINITY else min(STREAMS, files - RESERVED_FILES)
     base = _measure(BASE_STREAMS)
@@ -52,17 +54,16 @@ def section() -> list[str]:
     kib = [(one.stream_bytes or 0.0) / 1024 for one in (base, large)]
     first = [1000 * one.result.first_event.p99 for one in (base, large)]
     jitter = [1000 * one.result.jitter.p99 for one in (base, large)]
-    return [
-        "",
-        "## Many streams in two workers",
-        "",
+    return Section(
+        "Many streams in two workers",
         f"{BASE_STREAMS:,} and {streams:,} queries, {RATE:g} per second, each answered after {SECONDS:g} s, by two "
         "workers that share Redis. Both workers are on one core; the other one is shared by Redis and the client, "
         f"which can open {files:,} files. One round.",
         "",
-        f"- {verdict(lost == 0)}: no streams lost ({lost})",
-        f"- {verdict(ratio <= COST_GOAL)}: CPU per stream at most {COST_GOAL:g} × that with {BASE_STREAMS:,}:"
-        f" {ratio:.2f} ×",
+        Verdict(lost == 0, f"no streams lost ({lost})"),
+        Verdict(
+            ratio <= COST_GOAL, f"CPU per stream at most {COST_GOAL:g} × that with {BASE_STREAMS:,}: {ratio:.2f} ×"
+        ),
         "",
         f"| one round | {BASE_STREAMS:,} streams | {streams:,} streams | ratio |",
         "|---|---:|---:|---:|",
@@ -71,9 +72,9 @@ def section() -> list[str]:
         _row("memory per waiting stream", *kib, "KiB"),
         _row("first event p99", *first, "ms"),
         _row("progress jitter p99", *jitter, "ms"),
-    ]
+    )
 
 
 if __name__ == "__main__":
     procfs.raise_open_files()
-    print("\n".join(section()))
+    print("\n".join(section().lines()))

@@ -27,9 +27,14 @@ LARGE_GOALS: Final = {
     "first event p99": 1.5,
     "progress jitter p99": 1.5,
 }
-BURST_GOALS: Final = {"CPU per stream": 1.5, "first event p99": 1.5}
+BURST_GOALS: Final = {"CPU per stream": 1.5}
+LATEST_GOAL: Final = 1.5
+"""Maximum ratio of the latest first event of a burst to Node's first event p99."""
 
 PYTHON_PEERS: Final = ("fastapi", "sse-starlette")
+PEERS: Final = ("node", "go", *PYTHON_PEERS)
+HEADLINES: Final = tuple(WAITING_GOALS)
+"""Metrics that the summary of the report compares; less is better."""
 
 
 class Metric(NamedTuple):
@@ -73,6 +78,7 @@ METRICS: Final = (
     Metric("memory before the load", "MiB", 1, lambda one: one.idle_bytes / 2**20),
     Metric("first event p50", "ms", 2, lambda one: 1000 * one.result.first_event.p50),
     Metric("first event p99", "ms", 2, lambda one: 1000 * one.result.first_event.p99, goal=1.0),
+    Metric("first event, latest", "ms", 2, _bursts(lambda one: 1000 * one.result.first_event.max)),
     Metric("progress jitter p50", "ms", 2, _waits(lambda one: 1000 * one.result.jitter.p50)),
     Metric("progress jitter p99", "ms", 2, _waits(lambda one: 1000 * one.result.jitter.p99), goal=1.0),
     Metric("late progress events skipped", "", 0, _waits(lambda one: one.result.skipped), more_is_better=None),
@@ -139,18 +145,35 @@ def verdicts(
     lost = sum(one.result.lost for one in ours)
     of = sum(one.result.streams for one in ours)
     name = scenario.name
-    found = [Verdict(bool(ours) and not lost, f"{name}: none lost: {lost} of {of:,} in {len(ours)} rounds")]
+    found = [Verdict(bool(ours) and not lost, f"{name}: none lost: {lost} of {of:,} in {rounds_text(len(ours))}")]
     if scenario.has_plateau:
         waiting = min((one.result.waiting for one in ours), default=0)
         found.append(Verdict(waiting == streams, f"{name}: all wait concurrently: {waiting:,} in the worst round"))
-    for metric, _, ratio, node_ratio in comparisons:
+    for metric, medians, ratio, node_ratio in comparisons:
         if metric.goal is not None and node_goals is WAITING_GOALS:
-            found.append(_verdict(f"{name}: {metric.name}", metric.goal, "the better Python peer's", ratio))
+            found.append(_verdict(f"{name}: {metric.name}", metric.goal, "the better Python peer's", ratio, ""))
         if metric.name in node_goals:
-            found.append(_verdict(f"{name}: {metric.name}", node_goals[metric.name], "Node's", node_ratio))
+            values = f" ({metric.show(medians.get('ours'))}, Node {metric.show(medians.get('node'))})"
+            found.append(_verdict(f"{name}: {metric.name}", node_goals[metric.name], "Node's", node_ratio, values))
+    if not scenario.has_plateau:
+        found.append(_latest(name, ours, measured.get("node", [])))
     return found
 
 
-def _verdict(name: str, goal: float, whose: str, ratio: float | None) -> Verdict:
-    measured = "not measured" if ratio is None else f"{ratio:.3f} ×"
+def _latest(name: str, ours: Sequence[Measurement], node: Sequence[Measurement]) -> Verdict:
+    """Return the verdict on the latest first event of all rounds."""
+    latest = max((1000 * one.result.first_event.max for one in ours), default=0.0)
+    limit = 1000 * median(one.result.first_event.p99 for one in node) if node else 0.0
+    ratio = latest / limit if ours and limit else None
+    values = f" ({latest:,.0f} ms in the worst round, Node {limit:,.0f} ms)"
+    return _verdict(f"{name}: latest first event", LATEST_GOAL, "Node's first event p99", ratio, values)
+
+
+def rounds_text(count: int) -> str:
+    """Return the number of rounds in words."""
+    return "one round" if count == 1 else f"{count} rounds"
+
+
+def _verdict(name: str, goal: float, whose: str, ratio: float | None, values: str) -> Verdict:
+    measured = "not measured" if ratio is None else f"{ratio:.3f} ×{values}"
     return Verdict(ratio is not None and ratio <= goal, f"{name} at most {goal:g} × {whose}: {measured}")

@@ -13,7 +13,8 @@ import msgspec
 
 from bench import procfs
 from bench.load import OverloadResult
-from bench.report import verdict
+from bench.metrics import Verdict, rounds_text
+from bench.report import Section
 from bench.servers import OURS, ROOT, ConfigurationError, started
 from bench.workload import Scenario, burst
 
@@ -58,7 +59,7 @@ def _load(port: int, scenario: Scenario, core: int) -> OverloadResult:
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=OverloadResult)
 
 
-def section(rounds: int) -> list[str]:
+def section(rounds: int) -> Section:
     """Run the benchmark and return its section of the report."""
     results = []
     for _ in range(rounds):
@@ -79,25 +80,25 @@ def section(rounds: int) -> list[str]:
     rejected = max(result.turned_away.p99 for result in results)
     last = results[-1]
     scenario = _scenario()
-    return [
-        "",
-        "## Overload",
-        "",
+    return Section(
+        "Overload",
         f"{scenario.load} With {SLOTS} slots (`max_runs`) {SLOTS / SECONDS:g} per second can start, and "
         f"{OVERLOAD_FACTOR:g} times as many arrive; {QUEUE} can be queued (`max_queue`). Of {scenario.streams:,} "
         f"queries, {last.whole:,} were answered, {last.queued:,} of them after waiting in the queue, and "
-        f"{last.refused:,} were rejected with 429. The worst of {rounds} rounds, at p99:",
+        f"{last.refused:,} were rejected with 429. The worst of {rounds_text(rounds)}, at p99:",
         "",
-        f"- {verdict(lost == 0)}: no streams lost ({lost})",
-        f"- {verdict(late <= JITTER_GOAL)}: progress jitter of admitted streams at most {1000 * JITTER_GOAL:g} ms: "
-        f"{1000 * late:.0f} ms",
-        f"- {verdict(queued <= RESPONSE_GOAL)}: first queue event within {1000 * RESPONSE_GOAL:g} ms: "
-        f"{1000 * queued:.0f} ms",
-        f"- {verdict(rejected <= RESPONSE_GOAL)}: rejection within {1000 * RESPONSE_GOAL:g} ms: "
-        f"{1000 * rejected:.0f} ms",
-    ]
+        Verdict(lost == 0, f"no streams lost ({lost})"),
+        Verdict(
+            late <= JITTER_GOAL,
+            f"progress jitter of admitted streams at most {1000 * JITTER_GOAL:g} ms: {1000 * late:.0f} ms",
+        ),
+        Verdict(
+            queued <= RESPONSE_GOAL, f"first queue event within {1000 * RESPONSE_GOAL:g} ms: {1000 * queued:.0f} ms"
+        ),
+        Verdict(rejected <= RESPONSE_GOAL, f"rejection within {1000 * RESPONSE_GOAL:g} ms: {1000 * rejected:.0f} ms"),
+    )
 
 
 if __name__ == "__main__":
     procfs.raise_open_files()
-    print("\n".join(section(1)))
+    print("\n".join(section(1).lines()))

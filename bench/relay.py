@@ -13,8 +13,9 @@ import msgspec
 
 from bench import procfs
 from bench.listener import ARRIVAL_RATE, TokenLatencies
+from bench.metrics import Verdict
 from bench.provider import RATE, TOKENS
-from bench.report import verdict
+from bench.report import Section, median_of
 from bench.servers import OURS, ROOT, Running, Server, started
 
 STREAMS: Final = 50
@@ -91,7 +92,7 @@ def _per_token(seconds: float) -> float:
     return 1e6 * seconds / (STREAMS * TOKENS)
 
 
-def section(rounds: int) -> list[str]:
+def section(rounds: int) -> Section:
     """Run the benchmark and return its section of the report."""
     results = []
     for _ in range(rounds):
@@ -114,28 +115,29 @@ def section(rounds: int) -> list[str]:
     late = medians["token latency, p99"]
     cpu = median(one.cpu for one in results)
     busy = [median(column) for column in zip(*(one.busy for one in results), strict=True)]
-    return [
-        "",
-        "## Relaying a provider stream",
-        "",
+    return Section(
+        "Relaying a provider stream",
         f"{STREAMS} clients arrive at {ARRIVAL_RATE:g} per second and receive {TOKENS:,} tokens each at {RATE:g} per "
         "second, once directly from a fake provider and once through the `openai` backend, which streams from it. Each "
         "token contains the time at which it was sent. The provider and the clients share one core; the server has "
         "the other.",
         "",
-        f"- {verdict(lost == 0)}: no stream lost a token ({lost})",
-        f"- {verdict(first[1] - first[0] <= FIRST_TOKEN_GOAL)}: first token at most {FIRST_TOKEN_GOAL:g} ms later at "
-        f"the median: {first[1] - first[0]:.1f} ms",
-        f"- {verdict(late[1] <= LATENCY_GOAL)}: latency of 99 % of the tokens at most {LATENCY_GOAL:g} ms: "
-        f"{late[1]:.1f} ms",
+        Verdict(lost == 0, f"no stream lost a token ({lost})"),
+        Verdict(
+            first[1] - first[0] <= FIRST_TOKEN_GOAL,
+            f"first token at most {FIRST_TOKEN_GOAL:g} ms later at the median: {first[1] - first[0]:.1f} ms",
+        ),
+        Verdict(
+            late[1] <= LATENCY_GOAL, f"latency of 99 % of the tokens at most {LATENCY_GOAL:g} ms: {late[1]:.1f} ms"
+        ),
         "",
-        f"| median of {rounds} rounds | direct | through persona_stream |",
+        f"| {median_of(rounds)} | direct | through persona_stream |",
         "|---|---:|---:|",
         *(f"| {name} | {one:.1f} ms | {two:.1f} ms |" for name, (one, two) in medians.items()),
         f"| utilisation of the core shared by provider and clients | {busy[0]:.0%} | {busy[1]:.0%} |",
         f"| CPU of persona_stream per token | – | {_per_token(cpu):.0f} µs |",
-    ]
+    )
 
 
 if __name__ == "__main__":
-    print("\n".join(section(1)))
+    print("\n".join(section(1).lines()))

@@ -6,11 +6,11 @@ import datetime
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bench import procfs, servers
 from bench.measurement import Measurement
-from bench.metrics import METRICS, Comparison, Verdict, compare, verdicts
+from bench.metrics import HEADLINES, METRICS, PEERS, Comparison, Verdict, compare, rounds_text, verdicts
 from bench.sections import MicroBenchmark
 from bench.servers import Server
 from bench.workload import ANSWER, CHUNK_COUNT, INTERVAL, PAUSE, Scenario
@@ -56,6 +56,24 @@ class Result(NamedTuple):
             yield f"the client used up to {client:.0%} of its core; latencies include some of its own"
 
 
+class Section:
+    """Section of the report on a benchmark of persona_stream alone: its lines, with the verdicts on its goals."""
+
+    def __init__(self, title: str, *parts: str | Verdict) -> None:
+        self.title: Final = title
+        self.parts: Final = parts
+
+    def lines(self) -> Iterator[str]:
+        """Yield the Markdown lines, with an empty one first."""
+        yield from ("", f"## {self.title}", "")
+        for part in self.parts:
+            yield part if isinstance(part, str) else f"- {verdict(part.reached)}: {part.text}"
+
+    def verdicts(self) -> list[Verdict]:
+        """Return the verdicts, each with the title of the section."""
+        return [Verdict(part.reached, f"{self.title}: {part.text}") for part in self.parts if isinstance(part, Verdict)]
+
+
 def write_section(document: Path, command: str, text: str) -> None:
     """Replace the section of a document that a command writes: it stands between two comments."""
     section = re.compile(rf"(<!-- {re.escape(command)} -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -98,14 +116,20 @@ def verdict(reached: bool) -> str:
     return "reached" if reached else "**not reached**"
 
 
+def median_of(count: int) -> str:
+    """Return the heading of figures from a number of rounds."""
+    return rounds_text(count) if count == 1 else f"median of {rounds_text(count)}"
+
+
 def _lost(measurements: Sequence[Measurement] | None) -> str:
     return str(sum(one.result.lost for one in measurements)) if measurements else "–"
 
 
 def table(result: Result, shown: Sequence[Server]) -> Iterator[str]:
     """Yield the lines of a scenario's Markdown table."""
+    shown = [server for server in shown if server.name in result.measured or server.name in result.failed]
     yield (
-        f"| median of {max(map(len, result.measured.values()), default=0)} rounds | "
+        f"| {median_of(max(map(len, result.measured.values()), default=0))} | "
         + " | ".join(server.title for server in shown)
         + " | ÷ Node | ÷ better Python peer |"
     )
@@ -117,31 +141,44 @@ def table(result: Result, shown: Sequence[Server]) -> Iterator[str]:
         yield f"| {metric.name} | {values} | {ratios} |"
 
 
-def summary(results: Sequence[Result]) -> Iterator[str]:
-    """Yield a sentence for each scenario with goals: persona_stream beside Node."""
-    for result in results:
-        ratios = {each.metric.name: each.node_ratio for each in result.comparisons() if each.node_ratio is not None}
-        if result.verdicts() and "CPU per stream" in ratios:
-            memory = ratios.get("memory per waiting stream")
-            more = "" if memory is None else f" and {memory:.2f} × the memory"
-            first = ratios.get("first event p99", 0.0)
-            yield (
-                f"{result.scenario.name[0].upper()}{result.scenario.name[1:]}: persona_stream takes"
-                f" {ratios['CPU per stream']:.2f} × the CPU{more} of Node.js, and 99 % of the first events arrive"
-                f" within {first:.2f} × its time."
+def summary(results: Sequence[Result]) -> list[str]:
+    """Return two sentences: where no peer is ahead of persona_stream, and where one is."""
+    ahead: dict[str, list[str]] = {}
+    behind: dict[str, list[str]] = {}
+    titles = {server.name: server.title for server in servers.ALL}
+    for result in [each for each in results if each.verdicts()] or results:
+        for metric, medians, _, _ in result.comparisons():
+            peers = [name for name in PEERS if name in medians]
+            if metric.name not in HEADLINES or "ours" not in medians or not peers:
+                continue
+            best = min(peers, key=medians.__getitem__)
+            is_ahead = medians["ours"] <= medians[best]
+            text = (
+                f"{result.scenario.name}: {metric.show(medians['ours'])}, {titles[best]} {metric.show(medians[best])}"
             )
+            (ahead if is_ahead else behind).setdefault(metric.name, []).append(text)
+    return [
+        f"No peer is ahead of persona_stream in {_enumeration(ahead)}.",
+        f"The best peer is ahead of it in {_enumeration(behind)}.",
+    ]
 
 
-def goals(results: Sequence[Result]) -> Iterator[str]:
+def _enumeration(found: dict[str, list[str]]) -> str:
+    if not found:
+        return f"none of the measured figures among {', '.join(HEADLINES)}"
+    return ", ".join(f"**{name}** ({'; '.join(texts)})" for name, texts in found.items())
+
+
+def goals(results: Sequence[Result], more: Sequence[Section]) -> Iterator[str]:
     """Yield the Markdown list of the goals and whether they were reached."""
-    for result in results:
-        for reached, text in result.verdicts():
+    for part in (*results, *more):
+        for reached, text in part.verdicts():
             yield f"- {verdict(reached)}: {text}"
 
 
 def document(
     results: Sequence[Result],
-    more: Sequence[str],
+    more: Sequence[Section],
     parts: Sequence[MicroBenchmark],
     shown: Sequence[Server],
     command: str,
@@ -153,6 +190,12 @@ def document(
         "",
         *summary(results),
         "",
+        "## Goals",
+        "",
+        *goals(results, more),
+        "",
+        "## Method",
+        "",
         f"Generated by `{command}` on {now:%Y-%m-%d %H:%M} UTC. All figures are from that run.",
         "",
         f"Machine: {procfs.machine()}.",
@@ -161,14 +204,13 @@ def document(
         "",
         *_ABOUT,
     ]
-    if lines := list(goals(results)):
-        text += ["", "## Goals", "", *lines]
     for result in results:
         text += ["", f"## {result.scenario.name[0].upper()}{result.scenario.name[1:]}"]
         text += ["", f"{result.scenario.load} {_ANSWER}", "", *table(result, shown)]
         if caveats := [f"- {caveat}" for caveat in result.caveats()]:
             text += ["", *caveats]
-    text += more
+    for section in more:
+        text += section.lines()
     if parts:
         text += ["", "## Microbenchmarks", "", "| one core, best of several repetitions | time |", "|---|---:|"]
         text += [f"| {each.name} | {each.microseconds:,.2f} µs |" for each in parts]

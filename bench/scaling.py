@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from bench.report import verdict
+from bench.report import Section, verdict
 from bench.servers import OURS, ROOT, ConfigurationError, Server, started
 from bench.shared import running_redis
 from bench.workload import tokens
@@ -147,15 +147,13 @@ def measure_throughput() -> list[str]:
     return [*rows, "", f"Queries that wait: ≥ {SLEEP_GOAL:g} × with four processes: {verdict(growth >= SLEEP_GOAL)}."]
 
 
-def section() -> list[str]:
+def section() -> Section:
     """Run the benchmark and return its section of the report."""
     steps = measure_steps()
     throughput = measure_throughput()
     print("\n".join((*steps, *throughput)), flush=True)
-    return [
-        "",
-        "## Scaling",
-        "",
+    return Section(
+        "Scaling",
         "Median time of an instant query, asked one after the other:",
         "",
         "| the query runs in | |",
@@ -169,8 +167,8 @@ def section() -> list[str]:
         f"| query | {' | '.join(map(str, PROCESSES))} | growth |",
         "|---|" + "---:|" * (len(PROCESSES) + 1),
         *throughput,
-    ]
+    )
 
 
 if __name__ == "__main__":
-    print("\n".join(section()))
+    print("\n".join(section().lines()))

@@ -15,8 +15,8 @@ import redis
 
 from bench import procfs
 from bench.measurement import Measurement, measure
-from bench.metrics import METRICS, Metric
-from bench.report import verdict
+from bench.metrics import METRICS, Metric, Verdict
+from bench.report import Section, median_of
 from bench.servers import OURS, Server, free_port
 from bench.workload import waiting
 
@@ -73,11 +73,10 @@ def _row(metric: Metric, alone: list[Measurement], shared: list[Measurement]) ->
     return f"| {metric.name} | {metric.show(one)} | {metric.show(two)} | {two / one if one else 0:.2f} |"
 
 
-def section(rounds: int) -> list[str]:
-    """Run the benchmark and return its section of the report; empty if Redis is not installed."""
+def section(rounds: int) -> Section:
+    """Run the benchmark and return its section of the report."""
     if shutil.which("redis-server") is None:
-        print("with Redis: NOT MEASURED: redis-server is missing (apt-get install redis-server)")
-        return []
+        return Section("With Redis", "Not measured: redis-server is missing (`apt-get install redis-server`).")
     alone = []
     shared = []
     for _ in range(rounds):
@@ -89,24 +88,22 @@ def section(rounds: int) -> list[str]:
     connections = max(each.connections for each in shared)
     lost = sum(one.result.lost for one in (*alone, *workers))
     rows = [row for metric in METRICS if (row := _row(metric, alone, workers))]
-    return [
-        "",
-        "## With Redis",
-        "",
+    return Section(
+        "With Redis",
         f"{SCENARIO.load} Measured with one process that stores its runs in memory, and with two workers that share "
         "Redis. CPU and memory are the sums of both workers, on one core; Redis has its own row.",
         "",
-        f"- {verdict(lost == 0)}: no streams lost ({lost})",
-        f"- {verdict(ratio <= CPU_GOAL)}: CPU at most {CPU_GOAL:g} × that of journals in memory: {ratio:.2f} ×",
-        f"- {verdict(connections <= CONNECTIONS_GOAL)}: at most {CONNECTIONS_GOAL} connections to Redis: {connections}",
+        Verdict(lost == 0, f"no streams lost ({lost})"),
+        Verdict(ratio <= CPU_GOAL, f"CPU at most {CPU_GOAL:g} × that of journals in memory: {ratio:.2f} ×"),
+        Verdict(connections <= CONNECTIONS_GOAL, f"at most {CONNECTIONS_GOAL} connections to Redis: {connections}"),
         "",
-        f"| median of {rounds} rounds | in memory | {TITLE} | ratio |",
+        f"| {median_of(rounds)} | in memory | {TITLE} | ratio |",
         "|---|---:|---:|---:|",
         *rows,
         f"| CPU of Redis | – | {median(each.redis_cpu for each in shared):.2f} s | |",
-    ]
+    )
 
 
 if __name__ == "__main__":
     procfs.raise_open_files()
-    print("\n".join(section(1)))
+    print("\n".join(section(1).lines()))

@@ -13,7 +13,8 @@ import msgspec
 
 from bench import procfs
 from bench.measurement import Measurement, measure
-from bench.report import verdict
+from bench.metrics import Verdict
+from bench.report import Section, median_of
 from bench.servers import MANY_RUNS, OURS, Running
 from bench.workload import PATH, tokens, waiting
 
@@ -96,7 +97,7 @@ def _jitter(measured: list[Measurement]) -> float:
     return 1000 * median(one.result.jitter.p99 for one in measured)
 
 
-def section(rounds: int) -> list[str]:
+def section(rounds: int) -> Section:
     """Run the benchmark and return its section of the report."""
     alone = []
     beside = []
@@ -115,22 +116,24 @@ def section(rounds: int) -> list[str]:
     more = _jitter(beside) - _jitter(alone)
     kib = max(readers.bytes_each for readers in all_readers) / 1024
     connected = min(readers.connected for readers in all_readers)
-    return [
-        "",
-        "## Slow readers",
-        "",
+    return Section(
+        "Slow readers",
         f"{READERS} clients receive an answer of {CHARACTERS:,} characters and read one byte per second. Beside them: "
         f"{OTHERS.load}",
         "",
-        f"- {verdict(lost == 0)}: none of these streams lost ({lost})",
-        f"- {verdict(more <= JITTER_GOAL)}: their progress jitter p99 grows by at most {JITTER_GOAL:g} ms:"
-        f" {more:.1f} ms (from {_jitter(alone):.1f} ms, median of {rounds} rounds)",
-        f"- {verdict(kib <= MEMORY_GOAL)}: at most {MEMORY_GOAL:g} KiB for each slow reader, with its answer:"
-        f" {kib:.0f} KiB",
+        Verdict(lost == 0, f"none of these streams lost ({lost})"),
+        Verdict(
+            more <= JITTER_GOAL,
+            f"their progress jitter p99 grows by at most {JITTER_GOAL:g} ms:"
+            f" {more:.1f} ms (from {_jitter(alone):.1f} ms, {median_of(rounds)})",
+        ),
+        Verdict(
+            kib <= MEMORY_GOAL, f"at most {MEMORY_GOAL:g} KiB for each slow reader, with its answer: {kib:.0f} KiB"
+        ),
         f"- slow readers still connected at the end: {connected}",
-    ]
+    )
 
 
 if __name__ == "__main__":
     procfs.raise_open_files()
-    print("\n".join(section(1)))
+    print("\n".join(section(1).lines()))
