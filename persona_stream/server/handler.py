@@ -39,6 +39,7 @@ from persona_stream.web.websocket import WebSocketStream
 MAX_LINE_BYTES = 8192  # gevent responds with 414 to a request line of this length
 CLOCK = monotonic_wall_clock()
 _READ_BUFFER_BYTES = 1024  # Python's default of 8 KiB is held for as long as a stream is open
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # of a refused body, so that the client can read the response
 
 
@@ -125,6 +126,7 @@ class Handler(pywsgi.WSGIHandler):
     server: Any
     requestline: Any
     path: Any
+    request_version: Any
     wsgi_input: Any
 
     # By its first argument: a client that reads nothing has effectively left, which is no error to log.
@@ -172,12 +174,16 @@ class Handler(pywsgi.WSGIHandler):
         return str(line, "latin-1")
 
     def read_request(self, raw_requestline: str) -> bool:
-        """Parse a head after a strict check of the request line; the host of an absolute target replaces ``Host``."""
+        """Parse a head after a strict check of the request line; the host of an absolute target replaces ``Host``.
+
+        gevent compares ``Connection`` as a whole, so that it would keep a connection open at ``TE, close``.
+        """
         http11.validate_request_line(raw_requestline.encode("latin-1"))
         is_valid = bool(super().read_request(raw_requestline))
         self.path, host = http11.split_target(self.path)
         if host is not None:
             self.headers.replace("Host", host)
+        self.close_connection = not http11.is_persistent(self.headers.joined("Connection"), self.request_version)
         return is_valid
 
     def MessageClass(self, file: io.BufferedReader, *_: object) -> Any:  # noqa: N802 - gevent's name
@@ -209,7 +215,7 @@ class Handler(pywsgi.WSGIHandler):
         if self.server.is_draining:
             self.close_connection = True
         environ: dict[str, Any] = super().get_environ()
-        expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
+        expects_continue = http11.is_continue_expected(environ.get("HTTP_EXPECT", ""), self.request_version)
         length = None if "HTTP_TRANSFER_ENCODING" in environ else self.content_length or 0
         self.wsgi_input = http11.RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
         environ["wsgi.input"] = self.wsgi_input
@@ -295,17 +301,34 @@ class Handler(pywsgi.WSGIHandler):
         # Private in gevent: its version sends the headers by themselves, and sending dominates the cost of a stream.
         self.headers_sent = True
         self.finalize_headers()
+        if self.code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._announce_persistence()
         head = [b"HTTP/1.1 ", self.status or b"", b"\r\n"]
         for name, value in self.response_headers or ():
             head += (name, b": ", value, b"\r\n")
-        if self.server.is_draining:
-            head.append(b"Connection: close\r\n")
         head += (b"\r\n", self._framed(data))
         # No longer needed, and otherwise held for as long as the stream is open.
         self.response_headers = []
         self.environ = {}
         self.headers = pywsgi.WSGIHandler.headers
         self._sendall(b"".join(head))
+
+    def _announce_persistence(self) -> None:
+        """Decide whether the connection remains open, and add the header for it.
+
+        gevent decides before the response has headers: a stream of HTTP/1.0, which ends with its connection, would be
+        announced as ``keep-alive``.
+        """
+        fields = [field for field in self.response_headers or () if field[0].lower() != b"connection"]
+        has_end = self.response_use_chunked or self.code in _WITHOUT_BODY or self.command == "HEAD"
+        has_end = has_end or any(name.lower() == b"content-length" for name, _ in fields)
+        if self.server.is_draining or not has_end or not self.wsgi_input.is_drainable(_MAX_DISCARDED_BYTES):
+            self.close_connection = True
+        if self.close_connection:
+            fields.append((b"Connection", b"close"))
+        elif self.request_version == "HTTP/1.0":
+            fields.append((b"Connection", b"keep-alive"))
+        self.response_headers = fields
 
     def _write(self, data: bytes, *_: object) -> None:
         # Private in gevent: its version joins a chunk from parts, which is slower, once for each event.

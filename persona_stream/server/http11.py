@@ -28,6 +28,8 @@ _FIELD = re.compile(rb"(%b):([\t\x20-\x7e\x80-\xff]*)\r\n" % _TOKEN)
 _ABSOLUTE_TARGET = re.compile(r"(?i:https?)://([A-Za-z0-9._~%!$&'()*+,;=:\[\]-]+)([/?].*)?")
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+# The characters of a host and its port (RFC 3986 §3.2.2); whether it exists is not checked.
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _SINGLE_FIELDS = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization")
 _WSGI_EXCEPTIONS = frozenset(("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"))  # WSGI has other names for them
 
@@ -95,8 +97,31 @@ def parse_headers(lines: Sequence[bytes], version: str) -> Sequence[tuple[str, s
             single[name] = value
     if version == "HTTP/1.1" and b"host" not in single:
         raise BadRequest("the header host is missing")
+    if not _HOST.fullmatch(single.get(b"host", b"")):
+        raise BadRequest("the header host must be a host name or an address, and a port")
     _check_framing(single.get(b"content-length"), single.get(b"transfer-encoding"), version)
     return fields
+
+
+def parse_tokens(value: str) -> frozenset[str]:
+    """Return the members of a list of tokens (RFC 9110 §5.6.1), in lower case."""
+    return frozenset(token.strip(" \t").lower() for token in value.split(","))
+
+
+def is_persistent(connection: str, version: str) -> bool:
+    """Return whether a connection is open for another request after this one (RFC 9112 §9.3, §9.6).
+
+    Args:
+        connection: values of ``Connection``, joined by commas.
+        version: ``HTTP/1.0`` or ``HTTP/1.1``.
+    """
+    options = parse_tokens(connection)
+    return "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)
+
+
+def is_continue_expected(expect: str, version: str) -> bool:
+    """Return whether a client waits for ``100 Continue``; one of HTTP/1.0 would take it for the response."""
+    return version == "HTTP/1.1" and "100-continue" in parse_tokens(expect)
 
 
 def is_field(line: bytes) -> bool:
@@ -133,6 +158,10 @@ class Headers:
         return self._first.get(name.lower(), default)
 
     getheader = get
+
+    def joined(self, name: str) -> str:
+        """Return all values of a field, joined by commas."""
+        return ",".join(value for field, value in self._fields if field.lower() == name.lower())
 
     def replace(self, name: str, value: str) -> None:
         """Replace all values of a field by this one."""
@@ -219,10 +248,17 @@ class RequestBody(io.RawIOBase):
         self._is_broken = False
         return received
 
+    def is_drainable(self, max_bytes: int) -> bool:
+        """Return whether the rest can be read and discarded, as far as its length is known."""
+        if self.is_over:
+            return True
+        # A client that still waits for 100 Continue may or may not send its body after another response.
+        is_expected = self._send_continue is None and not self._is_broken
+        return is_expected and (self._is_chunked or self._left <= max_bytes)
+
     def drain(self, max_bytes: int) -> None:
         """Read and discard the rest, unless it is longer than ``max_bytes``."""
-        # A client that still waits for 100 Continue may or may not send its body after another response.
-        if self._send_continue is not None or (not self._is_chunked and self._left > max_bytes):
+        if not self.is_drainable(max_bytes):
             return
         with suppress(OSError):  # is_over stays false
             while not self.is_over and max_bytes > 0:

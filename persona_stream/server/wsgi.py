@@ -100,7 +100,7 @@ def parse_request(data: bytes, lane: FastLane, base: Mapping[str, Any], address:
     )
     if is_unusual:
         return None
-    closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
+    closes = not http11.is_persistent(environ.get("HTTP_CONNECTION", ""), version)
     head_bytes = head_end + 4
     return FastRequest(route, environ, head_bytes, head_bytes + length, closes)
 
@@ -262,9 +262,10 @@ def respond(connection: Connection, request: FastRequest, lane: FastLane, host: 
     if isinstance(body, WebSocketStream):
         PacedWebSocket(body, connection, host.pacer)
         return True
+    head = _encode_head(status, headers, closes=request.closes or host.is_draining)
     if not isinstance(body, EventStream):
-        _send(connection, response, body, _encode_head(status, headers, host))
-    elif _start_stream(connection, body, _encode_head(status, headers, host), host, closes=request.closes):
+        _send(connection, response, body, head)
+    elif _start_stream(connection, body, head, host, closes=request.closes):
         return True
     if request.closes:
         return False
@@ -303,7 +304,7 @@ def _send(connection: Connection, response: Response, body: Iterable[bytes], hea
         response.close()
 
 
-def _encode_head(status: str, headers: list[tuple[str, str]], host: RequestHost) -> bytes:
+def _encode_head(status: str, headers: list[tuple[str, str]], *, closes: bool) -> bytes:
     lines = [f"HTTP/1.1 {status}\r\n"]
     has_length = status[:3] in _NO_BODY
     for name, value in headers:
@@ -312,7 +313,7 @@ def _encode_head(status: str, headers: list[tuple[str, str]], host: RequestHost)
     lines.append(f"Date: {_format_date(int(CLOCK()))}\r\n")
     if not has_length:
         lines.append("Transfer-Encoding: chunked\r\n")
-    if host.is_draining:
+    if closes:
         lines.append("Connection: close\r\n")
     lines.append("\r\n")
     return "".join(lines).encode("latin-1")

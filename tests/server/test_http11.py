@@ -13,7 +13,9 @@ from persona_stream.server.http11 import (
     BadRequest,
     Headers,
     RequestBody,
+    is_continue_expected,
     is_field,
+    is_persistent,
     parse_headers,
     split_target,
     validate_request_line,
@@ -237,3 +239,44 @@ def test_a_replaced_field_has_one_value() -> None:
     fields = Headers([("host", "a"), ("X-A", "b")])
     fields.replace("Host", "c")
     assert (fields.get("host"), list(fields.variables())) == ("c", [("HTTP_X_A", "b"), ("HTTP_HOST", "c")])
+
+
+@pytest.mark.parametrize(
+    ("connection", "version", "is_open"),
+    [
+        ("", "HTTP/1.1", True),
+        ("keep-alive", "HTTP/1.1", True),
+        ("TE,\tClose ", "HTTP/1.1", False),
+        ("close, keep-alive", "HTTP/1.1", False),
+        ("closed", "HTTP/1.1", True),
+        ("", "HTTP/1.0", False),
+        ("TE, Keep-Alive", "HTTP/1.0", True),
+        ("close, keep-alive", "HTTP/1.0", False),
+    ],
+)
+def test_the_options_of_a_connection_decide_whether_it_remains_open(
+    connection: str, version: str, is_open: bool
+) -> None:
+    """RFC 9112 §9.3: close has precedence, and HTTP/1.0 must ask for it."""
+    assert is_persistent(connection, version) is is_open
+
+
+@pytest.mark.parametrize(
+    ("expect", "version", "is_expected"),
+    [
+        ("100-Continue", "HTTP/1.1", True),
+        ("100-continue", "HTTP/1.0", False),
+        ("200-ok", "HTTP/1.1", False),
+        ("", "HTTP/1.1", False),
+    ],
+)
+def test_only_http_1_1_waits_for_100_continue(expect: str, version: str, is_expected: bool) -> None:
+    """RFC 9110 §10.1.1."""
+    assert is_continue_expected(expect, version) is is_expected
+
+
+def test_all_values_of_a_field_are_joined() -> None:
+    """In their order; a missing field has none."""
+    headers = Headers([("Connection", "TE"), ("Host", "x"), ("connection", "close")])
+    assert headers.joined("Connection") == "TE,close"
+    assert headers.joined("Via") == ""
