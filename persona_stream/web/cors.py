@@ -13,7 +13,8 @@ from flask import Request, Response
 from persona_stream.protocols.registry import PROTOCOLS
 
 _METHODS = "GET, POST, DELETE, OPTIONS"
-_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After", "X-Persona-Cache")
+# Without x-should-retry, the SDKs in a browser repeat requests that would fail again.
+_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After", "x-should-retry", "X-Persona-Cache", "WWW-Authenticate")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _MAX_AGE = "86400"  # seconds: one day
 _MAX_REQUESTED_HEADERS = 100
@@ -37,6 +38,7 @@ class CORSPolicy:
         if allowed := _requested_headers(request):
             response.headers["Access-Control-Allow-Headers"] = ", ".join(allowed)
         response.headers["Access-Control-Max-Age"] = _MAX_AGE
+        response.vary.add("Access-Control-Request-Headers")  # some CDNs cache the responses to OPTIONS
         return response
 
     def add_headers(self, request: Request, response: Response) -> None:

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.http.bare import exchange, head, post, statuses
+from tests.openapi_document import full_document
 from tests.server_process import ServerProcess, token
 from tests.sse_client import read
 
@@ -226,6 +227,8 @@ def test_a_preflight_echoes_header_names_only(server: ServerProcess) -> None:
         "tracestate,x-datadog-trace-id,x-datadog-sampling-priority",  # DataDog/dd-trace-js PR 9779
         "x-correlation-id,x-caused-by,x-actor",  # ten24group/fw24 PR 332
         "openai-organization,openai-project,openai-beta",
+        "x-stainless-timeout,x-stainless-helper-method,idempotency-key",  # GD4AI/obsidian-llm-wiki #17
+        "anthropic-beta,anthropic-dangerous-direct-browser-access",  # lidge-jun/opencodex #1773
     ],
 )
 @pytest.mark.parametrize(
@@ -247,6 +250,25 @@ def test_a_preflight_allows_the_headers_that_it_requests(server: ServerProcess, 
     assert allowed == [name.strip() for name in names.split(",")]
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in response.headers
+    assert response.headers["Vary"] == "Access-Control-Request-Headers"  # lidge-jun/opencodex PR 1778
+
+
+def test_pages_of_other_origins_can_read_each_documented_header(server: ServerProcess) -> None:
+    """Otherwise an SDK in a browser repeats what cannot succeed, or too soon (electric-sql/electric PR 3437)."""
+    always = {"Cache-Control", "Content-Type", "Content-Language"}  # https://fetch.spec.whatwg.org
+    responses = requests.get(f"{server.url}/healthz", timeout=20).headers
+    exposed = {name.lower() for name in responses["Access-Control-Expose-Headers"].split(", ")}
+    documented = {
+        name
+        for path in full_document()["paths"].values()
+        for operation in path.values()
+        if isinstance(operation, dict)
+        for response in operation.get("responses", {}).values()
+        for name in response.get("headers", {})
+    }
+    hidden = {name for name in documented - always if name.lower() not in exposed}
+    assert "x-should-retry" in documented
+    assert hidden <= {"Upgrade", "ETag"}  # of WebSockets and pages
 
 
 def test_a_token_in_the_url_is_ignored(server: ServerProcess) -> None:
