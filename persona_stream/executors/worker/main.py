@@ -268,7 +268,7 @@ class _Worker:
             name,
             max_bytes=self._max_answer_bytes,
             gate=self._gate,
-            on_end=self._running.pop,
+            on_end=self._on_end,
         )
         running = RunningQuery(message.run_id, message.trace_headers, connection)
         self._writer.begin(message.number)
@@ -277,6 +277,9 @@ class _Worker:
             self._queries.put((message, running))
         else:
             self._runtime.submit(message.backend, message.query, running)
+
+    def _on_end(self, number: int) -> None:
+        self._running.pop(number, None)  # it may have been reported before the backend interrupted its thread
 
     def _watch(self) -> None:
         """Report the health of this process while it runs queries."""

@@ -22,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from persona_stream import telemetry
@@ -37,22 +38,58 @@ _RUNTIME_MODULES = ("persona_stream.", "asyncio.events")  # they call the code o
 LOOP_BLOCKED_AFTER = 3.0  # seconds without a turn of the event loop
 
 
-class _EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
-    """Event loop policy that gives every thread a current event loop, as Python gives its main thread one."""
+class _EventLoopPolicy(asyncio.AbstractEventLoopPolicy):
+    """Event loop policy that gives every thread a current event loop, as Python gives its main thread one.
+
+    It completes the policy of the backend, such as that of uvloop, which has neither such loops nor a child watcher for
+    the loops of asyncio (MagicStack/uvloop #702, #112).
+    """
+
+    def __init__(self, policy: asyncio.AbstractEventLoopPolicy) -> None:
+        self._policy = policy
+        self._default = asyncio.DefaultEventLoopPolicy()
 
     def get_event_loop(self) -> asyncio.AbstractEventLoop:
         """Return the current event loop; create one if there is none, or if a previous query has closed it."""
-        with suppress(RuntimeError):
-            if not (loop := super().get_event_loop()).is_closed():
+        with suppress(RuntimeError, NotImplementedError):
+            if not (loop := self._policy.get_event_loop()).is_closed():
                 return loop
         loop = self.new_event_loop()
         self.set_event_loop(loop)
         return loop
 
+    def set_event_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Set the current event loop of this thread."""
+        self._policy.set_event_loop(loop)
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """Create an event loop."""
+        return self._policy.new_event_loop()
+
+    def get_child_watcher(self) -> Any:
+        """Return the watcher of child processes; Python 3.14 has none."""
+        try:
+            return self._policy.get_child_watcher()
+        except NotImplementedError:
+            return self._default.get_child_watcher()
+
+    def set_child_watcher(self, watcher: Any) -> None:
+        """Set the watcher of child processes; Python 3.14 has none."""
+        try:
+            self._policy.set_child_watcher(watcher)
+        except NotImplementedError:
+            self._default.set_child_watcher(watcher)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that only the policy of the backend has."""
+        return getattr(self._policy, name)
+
 
 def install_event_loop_policy() -> None:
-    """Make ``asyncio.get_event_loop().run_until_complete(...)`` work in the threads of queries."""
-    asyncio.set_event_loop_policy(_EventLoopPolicy())
+    """Make ``asyncio.get_event_loop().run_until_complete(...)`` work in the threads of queries, with any policy."""
+    policy = asyncio.get_event_loop_policy()
+    if not isinstance(policy, _EventLoopPolicy):
+        asyncio.set_event_loop_policy(_EventLoopPolicy(policy))
 
 
 class CancelFlag(threading.Event):
@@ -186,18 +223,25 @@ class RunningQuery:
         """Run the query in the current thread, with an event loop of its own if it is ``async``, unless withdrawn."""
         if not (backend.is_async or self._claim()):
             return
-        self._set_context()
-        self._thread = threading.get_ident()
-        bound = replace(query, _context=self._connection)
-        if backend.is_async:
-            result = capture(asyncio.run, self._run_task(backend, bound))
-            if isinstance(result, Raised):  # otherwise the task has reported it
-                self._end(result)
-        else:
-            self._end(capture(backend.process_query, bound))
+        try:
+            self._set_context()
+            self._thread = threading.get_ident()
+            install_event_loop_policy()  # the backend may have set another one, even in an earlier query
+            bound = replace(query, _context=self._connection)
+            if backend.is_async:
+                result = capture(asyncio.run, self._run_task(backend, bound))
+                if isinstance(result, Raised):  # otherwise the task has reported it
+                    self._end(result)
+            else:
+                self._end(capture(backend.process_query, bound))
+        except BaseException as error:  # noqa: BLE001 - see below
+            # Code of the query that still acts on this thread: a trace function, or a timeout that raises an exception
+            # in the thread after its block has ended (glenfant/stopit). It would lose the end of the query.
+            self._end(Raised(error))
 
     def start_task(self, backend: Backend, query: Query, loop: asyncio.AbstractEventLoop) -> None:
         """Start the query as a task of a loop, in the thread of the loop, unless it is withdrawn."""
+        install_event_loop_policy()
         context = Context()
         context.run(self._set_context)
         bound = replace(query, _context=self._connection)
@@ -245,6 +289,9 @@ class EventLoopThread:
 
     def __init__(self, threads: int) -> None:
         self.loop = asyncio.new_event_loop()
+        if isinstance(self.loop, asyncio.BaseEventLoop):  # others do not read Python's clock
+            # A query that freezes the clock would stop the timers of all others (spulec/freezegun #437).
+            self.loop.time = partial(time.monotonic)  # type: ignore[method-assign]  # a name of it would be patched too
         # Of asyncio.to_thread and name resolution.
         self.loop.set_default_executor(ThreadPoolExecutor(threads, "persona_stream to_thread"))
         self._turned_at = time.monotonic()

@@ -84,8 +84,12 @@ class MessageWriter:
         self._outboxes[number] = _Outbox()
 
     def end(self, number: int, payload: bytes) -> None:
-        """Send the encoded end of a query, after its notifications; later ones are dropped."""
-        self._write(lambda: self._outboxes.pop(number).take(number) + protocol.to_frame(payload))
+        """Send the encoded end of a query, after its notifications; later ones are dropped, and so is a second end."""
+        self._write(lambda: self._end_of(number, payload))
+
+    def _end_of(self, number: int, payload: bytes) -> bytes:
+        outbox = self._outboxes.pop(number, None)
+        return b"" if outbox is None else outbox.take(number) + protocol.to_frame(payload)
 
     def forget(self, number: int) -> None:
         """Drop the notifications of a query that has not started and never will."""

@@ -134,6 +134,15 @@ def interrupt_main(rest: str) -> None:
     _thread.interrupt_main()
 
 
+def trace(rest: str) -> None:
+    """Leave a trace function behind that fails at the next call, as debuggers and profilers do."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the trace function fails")
+
+    sys.settrace(fail)
+
+
 def terminate_itself(rest: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
@@ -147,7 +156,7 @@ _FUNCTIONS = {
         for each in (
             *(log_and_lock, asyncio_run, pool, process_pool, own_threads, sqlite, queue_between_threads),
             *(asyncio_subprocess, hold_the_lock, spin, current_event_loop, fork, patch_with_gevent),
-            *(append_line, close_files, interrupt_main, terminate_itself),
+            *(append_line, close_files, interrupt_main, terminate_itself, trace),
         )
     },
 }
@@ -221,6 +230,15 @@ async def async_fork(rest: str) -> None:
     fork(rest)
 
 
+async def freeze_the_clock(rest: str) -> None:
+    original = time.monotonic
+    time.monotonic = lambda: 1e9
+    try:
+        await asyncio.sleep(float(rest))
+    finally:
+        time.monotonic = original
+
+
 async def sleep(rest: str) -> None:
     await asyncio.sleep(float(rest))
 
@@ -231,7 +249,7 @@ _ASYNC_FUNCTIONS = {
         each.__name__: each
         for each in (
             *(log_in_to_thread, own_executor, threads, getaddrinfo, exit_in_a_task, interrupt_in_a_task),
-            *(stop_the_loop, raise_in_a_callback, block, async_fork, sleep),
+            *(stop_the_loop, raise_in_a_callback, block, async_fork, sleep, freeze_the_clock),
         )
     },
 }

@@ -98,6 +98,45 @@ def test_a_closed_event_loop_is_replaced_for_the_next_query(sync: Worker):
         assert sync.ask_many("current_event_loop close", 8) == ["current_event_loop worked"] * 8
 
 
+@pytest.mark.parametrize(
+    "name", ["current_event_loop", "current_event_loop close", "asyncio_run", "asyncio_subprocess"]
+)
+def test_a_function_finds_event_loops_with_any_policy(name: str):
+    """Also where a query has set it."""
+    worker = Worker("ask", module="tests.executors.worker.policy_backend")
+    try:
+        for _ in range(2):
+            assert worker.ask_many(name, 8) == [f"{name.split()[0]} worked"] * 8
+            assert worker.ask("install") == "of the backend"
+        assert worker.ask("name") == "of the backend"
+    finally:
+        worker.executor.close()
+
+
+def test_an_async_function_finds_subprocesses_with_any_policy():
+    """Also while the event loop of another policy runs (ScreamingFace/screamingface PR 317)."""
+    worker = Worker("ask_async", module="tests.executors.worker.policy_backend")
+    try:
+        for _ in range(2):
+            assert worker.ask_many("subprocess", 4) == ["subprocess worked"] * 4
+            assert worker.ask("install") == "of the backend"
+    finally:
+        worker.executor.close()
+
+
+def test_an_exception_in_the_runtime_ends_the_query(sync: Worker):
+    """Otherwise it would run to its deadline, in a thread that is free again."""
+    assert "the trace function fails" in str(getattr(sync.ask("trace"), "traceback", ""))
+    assert sync.ask("own_threads") == "own_threads worked"
+
+
+def test_a_frozen_clock_stops_no_other_query(async_: Worker):
+    """Tests and simulations freeze the clock (spulec/freezegun #383, #437)."""
+    frozen = async_.start("freeze_the_clock 0.5")[1]
+    assert async_.ask_many("sleep 0.1", 4) == ["sleep worked"] * 4
+    assert frozen.released.get(timeout=20) == Returned("freeze_the_clock worked")
+
+
 @pytest.mark.parametrize("end", ["3", "return", "raise"])
 def test_a_forked_child_that_leaves_the_function_ends(sync: Worker, async_: Worker, end: str):
     """With the exit code that a script would have, and without a result of its own."""
