@@ -13,6 +13,7 @@ from persona_stream.extras import install_command
 
 logger = logging.getLogger("persona_stream.web")
 
+_MAX_BACKWARD_STEP = 1.0  # second: smaller ones are corrections of NTP
 _MAX_CONNECTIONS = 4
 _REDIS_TIMEOUT = 1.0  # seconds
 
@@ -61,6 +62,7 @@ class MovingWindowLimiter(RateLimiter):
         self._local: Any = limiter(storage.MemoryStorage())
         self._shared: Any = self._local if redis_url is None else limiter(_redis_storage(storage, redis_url))
         self._is_unavailable = False
+        self._latest = -math.inf  # reading of the clock
 
     def hit(self, path: str, *key: str) -> RateLimitStatus | None:
         """Count a request."""
@@ -78,9 +80,15 @@ class MovingWindowLimiter(RateLimiter):
         return status
 
     def _hit(self, limiter: Any, rate: Any, key: tuple[str, ...]) -> RateLimitStatus:
+        now = self._clock()
+        if now < self._latest - _MAX_BACKWARD_STEP:
+            # The requests before have times in the future, and would count until the clock has caught up. In Redis they
+            # expire by its own clock.
+            self._local.storage.reset()
+        self._latest = now
         is_exceeded = not limiter.hit(rate, *key)
         stats = limiter.get_window_stats(rate, *key)
-        reset = max(1, math.ceil(stats.reset_time - self._clock()))
+        reset = min(rate.get_expiry(), max(1, math.ceil(stats.reset_time - now)))
         return RateLimitStatus(rate.amount, rate.get_expiry(), stats.remaining, reset, is_exceeded)
 
 

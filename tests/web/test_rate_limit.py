@@ -45,6 +45,17 @@ def test_each_key_is_counted_separately() -> None:
     assert hit(rates, "address", "alice") == (1, False)
 
 
+def test_a_clock_that_is_set_back_rejects_no_request() -> None:
+    """As after a correction of the time (Uninett/nav #404, redis/redis #416); the reset stays within the window."""
+    times = [time.time()]
+    rates = MovingWindowLimiter("2/hour", {}, None, lambda: times[-1])
+    assert [hit(rates, "a") for _ in range(3)] == [(1, False), (0, False), (0, True)]
+    times.append(times[-1] - 0.5)
+    assert hit(rates, "a") == (0, True)
+    times.append(times[-1] - 86_400)
+    assert [hit(rates, "a") for _ in range(3)] == [(1, False), (0, False), (0, True)]
+
+
 def test_the_window_moves() -> None:
     """Old requests expire one by one."""
     rates = MovingWindowLimiter("1/second", {}, None)
