@@ -1,8 +1,10 @@
 """Log formatters, the run that a line or an outgoing request belongs to, and the limit of a backend's lines."""
 
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
@@ -119,16 +121,41 @@ class _JsonFormatter(ExceptionFormatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
+class _Handler(logging.StreamHandler[Any]):
+    """Handler whose failure, such as that of a stream that the backend has closed, fails no code that logs."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the library's name
+        """Report the failure, unless standard error is closed too."""
+        with suppress(Exception):
+            super().handleError(record)
+
+
+_failures = _Handler()
+
+
+def handle_record(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Pass a record to the handlers of a logger; one that raises, as some for log servers do, fails nothing else."""
+    try:
+        logger.handle(record)
+    except Exception:  # noqa: BLE001 - of the application
+        _failures.handleError(record)
+
+
+def log_exception(logger: logging.Logger, message: str, *args: object) -> None:
+    """Log the current exception, even if it is that of a handler of the log."""
+    handle_record(logger, logger.makeRecord(logger.name, logging.ERROR, "", 0, message, args, sys.exc_info()))
+
+
 def log_remote_error(logger: logging.Logger, message: str, traceback: str) -> None:
     """Log an error that another process raised, with the traceback of that process (empty if there is none)."""
     if logger.isEnabledFor(logging.ERROR):
         attributes = {"name": logger.name, "levelno": logging.ERROR, "levelname": "ERROR", "msg": message}
-        logger.handle(logging.makeLogRecord({**attributes, "exc_text": traceback or None}))
+        handle_record(logger, logging.makeLogRecord({**attributes, "exc_text": traceback or None}))
 
 
 def configure_logging(level: str, form: str) -> None:
     """Send the log of this package to stderr, with lines in the form ``text`` or ``json``."""
-    handler = logging.StreamHandler()
+    handler = _Handler()
     handler.addFilter(_BackendFilter())
     handler.addFilter(_RunIdFilter())
     handler.setFormatter(

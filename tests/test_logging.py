@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import traceback
@@ -17,6 +18,7 @@ from persona_stream.logging import (
     configure_logging,
     current_run_id,
     format_traceback,
+    log_exception,
 )
 
 
@@ -156,3 +158,33 @@ def test_surplus_lines_of_a_backend_are_dropped(capsys: pytest.CaptureFixture[st
     assert [line.partition("WARNING")[2].strip() for line in dropped] == [
         "1,234 log lines were dropped: the code of backends may write 1,000 per second"
     ]
+
+
+class RaisingHandler(logging.Handler):
+    """Handler that raises, instead of calling ``handleError``."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Raise."""
+        raise ConnectionRefusedError("the log server is down")
+
+
+def test_a_handler_that_raises_is_reported(capsys: pytest.CaptureFixture[str]):
+    """On standard error, with the line that is lost (kislyuk/watchtower PR 149)."""
+    logger = logging.getLogger("persona_stream.test_of_handlers")
+    logger.addHandler(RaisingHandler())
+    try:
+        int("the cause")
+    except ValueError:
+        log_exception(logger, "it %s", "broke")
+    reported = capsys.readouterr().err
+    assert "the log server is down" in reported
+    assert "it %s" in reported
+
+
+def test_a_closed_stream_fails_no_line(monkeypatch: pytest.MonkeyPatch):
+    """Code of a backend may close standard error, to which the log is written."""
+    closed = io.StringIO()
+    monkeypatch.setattr("sys.stderr", closed)
+    configure_logging("info", "text")
+    closed.close()
+    logging.getLogger("persona_stream.web").warning("lost")

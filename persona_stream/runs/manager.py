@@ -26,7 +26,7 @@ from persona_stream.errors import (
 )
 from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
-from persona_stream.logging import current_run_id
+from persona_stream.logging import current_run_id, log_exception
 from persona_stream.runs.base import Notification, RunObserver, RunRequest, RunStarted
 from persona_stream.runs.cache import AnswerCache, CachedAnswer, answer_of
 from persona_stream.runs.following import FollowingTask
@@ -161,7 +161,10 @@ class RunManager:
     def notify(self, run_id: str, notification: Notification) -> None:
         """Pass a notification to the observers."""
         for on_notification in self._on_notification:
-            on_notification(run_id, notification)
+            try:
+                on_notification(run_id, notification)
+            except Exception:  # noqa: BLE001 - of a handler of the log, or of an observer from outside
+                log_exception(logger, "an observer of runs failed")
 
     def cancel(self, journal: Journal) -> None:
         """End a run, if it has not ended, and wait up to two seconds until the ending is stored."""
@@ -301,7 +304,10 @@ class RunManager:
     def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Pass the last entry to the observers."""
         for on_fact in self._on_fact:
-            on_fact(entries)
+            try:
+                on_fact(entries)
+            except Exception:  # noqa: BLE001 - of a handler of the log, or of an observer from outside
+                log_exception(logger, "an observer of runs failed")
 
     def on_finished(self, run: ActiveRun) -> None:
         """Remove a run that has ended."""

@@ -25,7 +25,7 @@ from persona_stream.core.result import Returned, TaskResult, check_extras, text_
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
-from persona_stream.logging import current_run_id
+from persona_stream.logging import current_run_id, log_exception
 from persona_stream.runs import base, buffering
 from persona_stream.runs.queue import Reservation
 
@@ -197,11 +197,16 @@ class ActiveRun:
         sent_bytes = 0 if self._deltas is None else self._deltas.size
         max_bytes = self._host.limits.max_answer_bytes
         convert = partial(to_final_facts, result, max_bytes, sent_bytes, self.request.backend.name)
-        if (characters := text_length(result)) > MAX_SLICE_CHARACTERS:
-            context = copy_context()  # has the run id for the log
-            self.complete(compute_in_threadpool(characters, lambda: context.run(convert)))
-        else:
-            self.complete(convert())
+        try:
+            if (characters := text_length(result)) > MAX_SLICE_CHARACTERS:
+                context = copy_context()  # has the run id for the log
+                final_facts = compute_in_threadpool(characters, lambda: context.run(convert))
+            else:
+                final_facts = convert()
+        except Exception:  # noqa: BLE001 - of a value of the backend, or of a handler of the log
+            log_exception(logger, "the result of process_query has no facts")
+            final_facts = (facts.Failed("internal"),)
+        self.complete(final_facts)
 
     def complete(self, final_facts: Sequence[facts.Fact]) -> None:
         """End the run with the facts of a result, unless it has ended: of its own query, or of another run."""

@@ -8,7 +8,7 @@ import pytest
 
 from persona_stream.backends.callables import from_callable
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import Accepted, Failed
+from persona_stream.core.facts import Accepted, Answered, Failed
 from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Executor
@@ -70,6 +70,27 @@ class UnstoppableExecutor(GreenletExecutor):
     def submit(self, backend, query, callbacks):
         task = super().submit(backend, query, callbacks)
         return type("UnstoppableTask", (), {"task": task, "cancel": lambda self: False})()
+
+
+class RaisingObserver(RunObserver):
+    """Observer that fails."""
+
+    def on_fact(self, entries: object) -> None:
+        raise ConnectionRefusedError("the log server is down")
+
+    def on_notification(self, run_id: str, note: object) -> None:
+        raise ConnectionRefusedError("the log server is down")
+
+
+def test_an_observer_that_raises_harms_no_run(caplog: pytest.LogCaptureFixture):
+    """It is named in the log, with its traceback."""
+    manager = create_manager(GreenletExecutor(), RaisingObserver())
+    request = RunRequest(Query(username="ada", message="hi"), from_callable(lambda message: message), "smart", "words")
+    journal = manager.start(request)
+    wait_for(lambda: journal.entries[-1].fact == Answered("hi"), sleep=gevent.sleep)
+    wait_for(lambda: not manager._with_task, sleep=gevent.sleep)
+    assert "an observer of runs failed" in caplog.text
+    assert "the log server is down" in caplog.text
 
 
 def test_requests_are_kept_if_one_of_the_observers_reads_them():

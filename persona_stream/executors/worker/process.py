@@ -34,7 +34,7 @@ from persona_stream.errors import BackendError, BackendUnavailable
 from persona_stream.executors.base import TaskCallbacks
 from persona_stream.executors.worker import protocol
 from persona_stream.executors.worker.gate import Gate, create_gate_file
-from persona_stream.logging import current_run_id, trace_headers
+from persona_stream.logging import current_run_id, handle_record, trace_headers
 
 _gevent_socket: Any = gevent_socket  # its annotations are incomplete
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
@@ -490,4 +490,4 @@ def _log(record: protocol.LogRecord) -> None:
     if logger.isEnabledFor(record.level):
         attributes = {"name": record.logger, "levelno": record.level, "levelname": logging.getLevelName(record.level)}
         attributes |= {"msg": record.message, "args": (), "run_id": record.run_id, "created": record.created}
-        logger.handle(logging.makeLogRecord(attributes))
+        handle_record(logger, logging.makeLogRecord(attributes))

@@ -30,6 +30,10 @@ def log_and_lock(rest: str) -> None:
         logger.debug("step %d", number)
 
 
+def warn(rest: str) -> None:
+    logger.warning("a line of the backend")
+
+
 def run_subprocess(rest: str) -> None:
     done = subprocess.run([sys.executable, "-c", "print('hi')"], capture_output=True, text=True, check=True)
     assert done.stdout == "hi\n"
@@ -156,7 +160,7 @@ _FUNCTIONS = {
         for each in (
             *(log_and_lock, asyncio_run, pool, process_pool, own_threads, sqlite, queue_between_threads),
             *(asyncio_subprocess, hold_the_lock, spin, current_event_loop, fork, patch_with_gevent),
-            *(append_line, close_files, interrupt_main, terminate_itself, trace),
+            *(append_line, close_files, interrupt_main, terminate_itself, trace, warn),
         )
     },
 }

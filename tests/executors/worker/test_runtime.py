@@ -130,6 +130,22 @@ def test_an_exception_in_the_runtime_ends_the_query(sync: Worker):
     assert sync.ask("own_threads") == "own_threads worked"
 
 
+def test_a_handler_of_the_application_that_raises_harms_no_query(sync: Worker, capsys: pytest.CaptureFixture[str]):
+    """Some of those that send lines to log servers do (keeprocking/pygelf #52, fluent/fluent-logger-python #172)."""
+
+    class RaisingHandler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ConnectionRefusedError(111, "the log server is down")
+
+    handler = RaisingHandler()
+    logging.getLogger("my.bot").addHandler(handler)
+    try:
+        assert sync.ask_many("warn", 3) == ["warn worked"] * 3
+    finally:
+        logging.getLogger("my.bot").removeHandler(handler)
+    assert "the log server is down" in capsys.readouterr().err
+
+
 def test_a_frozen_clock_stops_no_other_query(async_: Worker):
     """Tests and simulations freeze the clock (spulec/freezegun #383, #437)."""
     frozen = async_.start("freeze_the_clock 0.5")[1]
