@@ -42,7 +42,7 @@ from persona_stream.core.result import (
     find_problem,
 )
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError, InputUnavailable
-from persona_stream.executors.worker import protocol
+from persona_stream.executors.worker import protocol, resources
 from persona_stream.executors.worker.gate import Gate
 from persona_stream.executors.worker.runtime import (
     QueryConnection,
@@ -118,7 +118,7 @@ class WorkerConnection(QueryConnection):
         *,
         max_bytes: int,
         gate: Gate,
-        on_end: Callable[[int], object],
+        on_end: Callable[[int, TaskResult | None], object],
     ) -> None:
         super().__init__()
         self._gate = gate
@@ -133,7 +133,7 @@ class WorkerConnection(QueryConnection):
         """Report the start, unless the gate is closed."""
         self._writer.send(protocol.Begun(self._number))
         if self._gate.is_closed:
-            self._on_end(self._number)
+            self._on_end(self._number, None)
             self._writer.forget(self._number)
             self._writer.send(protocol.GivenBack(self._number))
             return False
@@ -181,7 +181,7 @@ class WorkerConnection(QueryConnection):
             payload = _encode_failure(self._number, "crashed", problem, _format_traceback(error))
         # Before the server can disconnect for lack of queries: this process would take the query for one in progress
         # and exit at once, without the exit handlers and the last spans.
-        self._on_end(self._number)
+        self._on_end(self._number, result)
         self._writer.end(self._number, payload)
 
     def _take(self, text: str) -> bytes:
@@ -220,6 +220,7 @@ class _Worker:
         self._queries: queue.SimpleQueue[tuple[protocol.RunQuery, RunningQuery] | None] = queue.SimpleQueue()
         self._running: dict[int, RunningQuery] = {}
         self._is_terminated = False
+        self._is_suspect = False  # whether a query failed as if a resource of this process were used up
 
     def run(self) -> None:
         """Run queries until the server disconnects, or sends SIGTERM."""
@@ -278,8 +279,10 @@ class _Worker:
         else:
             self._runtime.submit(message.backend, message.query, running)
 
-    def _on_end(self, number: int) -> None:
+    def _on_end(self, number: int, result: TaskResult | None) -> None:
         self._running.pop(number, None)  # it may have been reported before the backend interrupted its thread
+        if self._runtime is not None and isinstance(result, Raised) and resources.is_exhaustion(result.error):
+            self._is_suspect = True
 
     def _watch(self) -> None:
         """Report the health of this process while it runs queries."""
@@ -287,6 +290,10 @@ class _Worker:
         is_loop_blocked = False
         while True:
             time.sleep(HEARTBEAT_INTERVAL)
+            if self._is_suspect:
+                self._is_suspect = False
+                if (problem := resources.find_exhausted()) is not None:
+                    self._writer.send(protocol.Exhausted(problem))
             if not self._running:
                 reported.clear()
                 continue

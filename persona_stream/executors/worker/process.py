@@ -403,6 +403,8 @@ class WorkerProcess:
                 self.start_error = text
             case protocol.NotStopping(number=number, stack=stack):
                 logger.error("query %d of worker process %d does not stop:\n%s", number, self.pid, stack.rstrip())
+            case protocol.Exhausted(problem=problem):
+                self.retire(problem)
             case protocol.LoopBlocked(seconds=seconds, stack=stack, waiting=waiting):
                 remedy = "await what blocks, or use asyncio.to_thread or a function without async"
                 code = _innermost_own_code(stack)

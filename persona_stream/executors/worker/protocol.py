@@ -92,6 +92,12 @@ class LoopBlocked(_Message, frozen=True):
     waiting: tuple[int, ...]
 
 
+class Exhausted(_Message, frozen=True):
+    """Resource of the process that its queries have used up, for the log: later queries would fail, too."""
+
+    problem: str
+
+
 class NotStopping(_Message, frozen=True):
     """Query that continues after its cancellation, and the stack of its thread if it is known."""
 
@@ -179,7 +185,7 @@ class Failure(_Message, frozen=True):
     retry_after: float | None = None
 
 
-Health = Begun | GivenBack | Heartbeat | LoopBlocked | NotStopping
+Health = Begun | GivenBack | Heartbeat | Exhausted | LoopBlocked | NotStopping
 Message = Init | RunQuery | Cancel | AnswerInput | Ready | Health | Notifications | LogRecord | Result | Failure
 
 LENGTH_BYTES = 4

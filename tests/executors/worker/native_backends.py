@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pathlib
 import queue
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 logger = logging.getLogger("my.bot")
+leaked: list[object] = []
 _lock = threading.Lock()
 
 
@@ -147,6 +149,22 @@ def trace(rest: str) -> None:
     sys.settrace(fail)
 
 
+def use_files(rest: str) -> None:
+    """Open all the files that this process may open, and leave them open, or close them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+    opened = []
+    try:
+        while True:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        if rest == "leak":
+            leaked.extend(opened)
+        else:
+            for each in opened:
+                os.close(each)
+
+
 def terminate_itself(rest: str) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
@@ -160,7 +178,7 @@ _FUNCTIONS = {
         for each in (
             *(log_and_lock, asyncio_run, pool, process_pool, own_threads, sqlite, queue_between_threads),
             *(asyncio_subprocess, hold_the_lock, spin, current_event_loop, fork, patch_with_gevent),
-            *(append_line, close_files, interrupt_main, terminate_itself, trace, warn),
+            *(append_line, close_files, interrupt_main, terminate_itself, trace, warn, use_files),
         )
     },
 }

@@ -71,6 +71,7 @@ def test_a_query_is_not_running_any_more_when_the_server_receives_its_end() -> N
 
     writer = Writer()
     gate = Gate(create_gate_file())
-    connection = WorkerConnection(writer, 1, "ask", max_bytes=1000, gate=gate, on_end=running.remove)  # type: ignore[arg-type]
+    on_end = lambda number, _: running.remove(number)  # noqa: E731
+    connection = WorkerConnection(writer, 1, "ask", max_bytes=1000, gate=gate, on_end=on_end)  # type: ignore[arg-type]
     connection.on_result(Returned("Done."))
     assert not writer.is_running_at_end

@@ -130,6 +130,20 @@ def test_an_exception_in_the_runtime_ends_the_query(sync: Worker):
     assert sync.ask("own_threads") == "own_threads worked"
 
 
+def test_a_process_whose_files_are_used_up_is_replaced(log: pytest.LogCaptureFixture):
+    """Otherwise each later query would fail (dask/dask #1411, freifunk/meshkit #24)."""
+    worker = Worker("ask")
+    try:
+        assert "Too many open files" in getattr(worker.ask("use_files"), "traceback", "")
+        gevent.sleep(2.5)  # until it has looked, and found that they are free again
+        assert "takes no more queries" not in log.text
+        assert "Too many open files" in getattr(worker.ask("use_files leak"), "traceback", "")
+        wait_for(lambda: "takes no more queries: it has too many open files" in log.text, sleep=gevent.sleep)
+        assert worker.ask("subprocess") == "subprocess worked"
+    finally:
+        worker.executor.close()
+
+
 def test_a_handler_of_the_application_that_raises_harms_no_query(sync: Worker, capsys: pytest.CaptureFixture[str]):
     """Some of those that send lines to log servers do (keeprocking/pygelf #52, fluent/fluent-logger-python #172)."""
 
