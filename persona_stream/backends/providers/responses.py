@@ -56,6 +56,7 @@ _SPECIFIC_FAILURES: Set[errors.ErrorKind] = frozenset({"too_long", "filtered", "
 _LASTING_KINDS: Set[errors.ErrorKind] = frozenset({"credit", "credentials", "model", "too_long", "filtered"})
 # A prompt may be too long beside the requested tokens only.
 _REJECTIONS: Set[errors.ErrorKind] = frozenset({"refused", "failed", "too_long"})
+_MILLISECOND_HEADERS = ("retry-after-ms", "x-ms-retry-after-ms")  # of OpenAI and of Azure
 _REJECTED_STATUSES = (400, 422, 500)  # some gateways answer 500 for any error behind them
 
 
@@ -68,9 +69,7 @@ def error_from_response(
     headers = response.headers
     location = headers.get("Location")
     target = f" to {errors.quote(location.encode())}" if location else ""
-    retry_after = parse_retry_after(headers.get("Retry-After"))
-    if retry_after is None and (milliseconds := parse_retry_after(headers.get("retry-after-ms"))) is not None:
-        retry_after = milliseconds / 1000
+    retry_after = _required_delay(headers)
     is_lasting = kind in _LASTING_KINDS
     return errors.ProviderError(
         kind,
@@ -82,6 +81,14 @@ def error_from_response(
         retry_after=error.retry_after if retry_after is None else retry_after,
         rejection=error if kind in _REJECTIONS and status in _REJECTED_STATUSES else None,
     )
+
+
+def _required_delay(headers: Mapping[str, str]) -> float | None:
+    """Return the delay that a provider requires, in seconds: the precise one, where it sends whole seconds, too."""
+    for name in _MILLISECOND_HEADERS:
+        if (milliseconds := parse_retry_after(headers.get(name))) is not None:
+            return milliseconds / 1000
+    return parse_retry_after(headers.get("Retry-After"))
 
 
 def _error_kind(status: int, error: errors.ProviderErrorObject, *, is_page: bool) -> errors.ErrorKind:

@@ -439,6 +439,29 @@ def test_a_rejection_that_never_ends_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (["Retry-After: 2", "retry-after-ms: 250"], 0.25),  # openai/openai-python #957
+        (["Retry-After: 2", "x-ms-retry-after-ms: 1500"], 1.5),  # Azure/azure-sdk-for-python #9092
+        (["Retry-After: 2", "retry-after-ms: soon"], 2.0),  # openai/openai-python PR 1046
+        (["Retry-After: 2", "retry-after-ms: -1"], 2.0),
+        (["Retry-After: 2"], 2.0),
+    ],
+    ids=str,
+)
+def test_a_delay_in_milliseconds_has_precedence(headers: list[str], seconds: float) -> None:
+    """Providers send whole seconds beside it, for clients that do not know it."""
+    waits = FakeSleep()
+    with provider(
+        http(429, {}, "\r\n".join(headers)), http(200, {"choices": [{"message": {"content": "Hi"}}]})
+    ) as served:
+        asked = openai_backend(base_url=served.base_url, api_key="", model="m1", sleep=waits)
+        asked.process_query(Recorder().query())
+    [waited] = waits.seconds
+    assert seconds <= waited <= seconds + 0.5
+
+
+@pytest.mark.parametrize(
     ("replies", "requests"),
     [
         ([http(429, {}, "Retry-After: 24")], 2),
