@@ -21,7 +21,7 @@ from bench.report import Section, median_of
 from bench.servers import OURS, ROOT, Server, started
 from bench.workload import waiting
 
-SCENARIO: Final = waiting(4000, seconds=60.0, rate=200.0)
+SCENARIO: Final = waiting(4000, seconds=30.0, rate=200.0)
 """One core can serve these arrivals, and all streams wait concurrently; otherwise it would measure overload."""
 CPU_GOAL: Final = 1.15
 RATE: Final = 300.0

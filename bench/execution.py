@@ -25,6 +25,7 @@ import msgspec
 from bench import procfs
 from bench.chats import ChatResult
 from bench.listener import TokenLatencies
+from bench.metrics import Verdict, rounds_text
 from bench.provider import RATE, TOKENS
 from bench.report import Section, verdict
 from bench.results import LoadResult
@@ -71,15 +72,22 @@ class Row(NamedTuple):
         """Figure that is compared with the goal."""
         return self.judge(self.values)
 
+    def verdict(self) -> Verdict | None:
+        """Return the verdict on the goal, if there is one."""
+        if self.goal is None:
+            return None
+        return Verdict(
+            self.best <= self.goal, f"{self.name} at most {self.goal:g} {self.unit}: {self._shown(self.best)}"
+        )
+
+    def _shown(self, value: float) -> str:
+        return f"{value:.{2 if self.best < 10 else 0}f} {self.unit}"
+
     def text(self) -> str:
         """Return the row of the table."""
         goal = "–" if self.goal is None else f"≤ {self.goal:g} {self.unit}"
         reached = "" if self.goal is None else verdict(self.best <= self.goal)
-        digits = 2 if self.best < 10 else 0
-        return (
-            f"| {self.name} | {goal} | {self.best:.{digits}f} {self.unit} | {max(self.values):.{digits}f} {self.unit} |"
-            f" {reached} |"
-        )
+        return f"| {self.name} | {goal} | {self._shown(self.best)} | {self._shown(max(self.values))} | {reached} |"
 
 
 def _server(executor: str, *flags: str, backend: str = "bench.backend:answer") -> Server:
@@ -253,21 +261,22 @@ _MEASUREMENTS: Final[Sequence[Callable[[int], list[Row]]]] = (
 
 def section(rounds: int) -> Section:
     """Run the benchmark and return its section of the report."""
-    rows: list[str] = []
+    rows: list[Row] = []
     for measure in _MEASUREMENTS:
         for row in measure(rounds):
             print(row.text(), flush=True)
-            rows.append(row.text())
+            rows.append(row)
     return Section(
         "Worker process",
         "By default a function runs in a worker process, unpatched. Server and worker share one core, the client has "
         "the other. CPU is that of the server process alone; memory is the proportional set size. Other load on the "
-        f"machine only adds to a figure: the goals are judged by the best of {rounds} rounds, and the worst one stands "
-        "beside it.",
+        f"machine only adds to a figure: the goals are judged by the best of {rounds_text(rounds)}, and the worst one "
+        "stands beside it.",
         "",
         "| | goal | best round | worst round | |",
         "|---|---:|---:|---:|---|",
-        *rows,
+        *(row.text() for row in rows),
+        tabled=[found for row in rows if (found := row.verdict())],
     )
 
 

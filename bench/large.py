@@ -62,7 +62,8 @@ def section() -> Section:
         "",
         Verdict(lost == 0, f"no streams lost ({lost})"),
         Verdict(
-            ratio <= COST_GOAL, f"CPU per stream at most {COST_GOAL:g} × that with {BASE_STREAMS:,}: {ratio:.2f} ×"
+            ratio <= COST_GOAL,
+            f"CPU per stream with {streams:,} at most {COST_GOAL:g} × that with {BASE_STREAMS:,}: {ratio:.2f} ×",
         ),
         "",
         f"| one round | {BASE_STREAMS:,} streams | {streams:,} streams | ratio |",

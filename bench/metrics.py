@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -128,18 +128,21 @@ class Verdict(NamedTuple):
     text: str
 
 
+def goals_of(scenario: Scenario) -> Mapping[str, float]:
+    """Return the maximum ratios to Node's values; empty for a scenario without goals."""
+    if not scenario.has_plateau:
+        return BURST_GOALS
+    if scenario.streams >= LARGE_STREAMS:
+        return LARGE_GOALS
+    return WAITING_GOALS if scenario.streams == GOAL_STREAMS else {}
+
+
 def verdicts(
     scenario: Scenario, measured: dict[str, list[Measurement]], comparisons: Sequence[Comparison]
 ) -> list[Verdict]:
     """Return the verdicts on all goals of a scenario; none for one without goals."""
-    streams = scenario.streams
-    if not scenario.has_plateau:
-        node_goals = BURST_GOALS
-    elif streams >= LARGE_STREAMS:
-        node_goals = LARGE_GOALS
-    elif streams == GOAL_STREAMS:
-        node_goals = WAITING_GOALS
-    else:
+    node_goals = goals_of(scenario)
+    if not node_goals:
         return []
     ours = measured.get("ours", [])
     lost = sum(one.result.lost for one in ours)
@@ -148,7 +151,9 @@ def verdicts(
     found = [Verdict(bool(ours) and not lost, f"{name}: none lost: {lost} of {of:,} in {rounds_text(len(ours))}")]
     if scenario.has_plateau:
         waiting = min((one.result.waiting for one in ours), default=0)
-        found.append(Verdict(waiting == streams, f"{name}: all wait concurrently: {waiting:,} in the worst round"))
+        found.append(
+            Verdict(waiting == scenario.streams, f"{name}: all wait concurrently: {waiting:,} in the worst round")
+        )
     for metric, medians, ratio, node_ratio in comparisons:
         if metric.goal is not None and node_goals is WAITING_GOALS:
             found.append(_verdict(f"{name}: {metric.name}", metric.goal, "the better Python peer's", ratio, ""))
