@@ -90,6 +90,10 @@ def _receive_body(request: Request) -> bytes:
         body = request.get_data(cache=False)
     except exceptions.ClientDisconnected:
         raise InvalidRequest("The body is incomplete or came too slowly") from None
+    except exceptions.HTTPException:
+        raise
+    except Exception as error:  # each WSGI server has exceptions of its own for wrong framing
+        raise InvalidRequest("The body is malformed: its chunks or its length are wrong") from error
     limit = request.max_content_length
     # werkzeug truncates a body without Content-Length at the limit, without an error.
     if request.content_length is None and limit is not None and len(body) >= limit:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.http.bare import exchange, post, statuses
 from tests.polling import wait_for
 from tests.ports import free_port
 from tests.server_process import ROOT, SECRET, token
@@ -81,6 +82,18 @@ def test_streams_flow_and_disconnects_are_detected(kind: str):
         wait_for(lambda: requests.get(status_url, headers=headers, timeout=10).json()["status"] == "cancelled")
         again = read(requests.get(f"{url}/api/runs/{got[0].data['run_id']}/events", headers=headers, timeout=10))
         assert answer(again) == answer(got)
+
+
+@pytest.mark.parametrize("chunks", [b"zz\r\n", b"-5\r\n", b"5\r\n{}\r\n0\r\n\r\n", b"2\r\n{}\r\n0\r\nHost: x\r\n\r\n"])
+def test_a_body_with_wrong_framing_is_an_error_of_the_client(chunks: bytes):
+    """And no traceback in the log (benoitc/gunicorn #2832, pallets/werkzeug #2469)."""
+    with running(*SERVERS["gunicorn gevent"]) as (url, process):
+        received = exchange(url, post(b"Transfer-Encoding: chunked", b"Connection: close") + chunks)
+        process.terminate()
+        log = process.communicate(timeout=30)[0]
+    assert statuses(received) == [400]
+    assert b'"code":"invalid_request"' in received
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(
