@@ -16,7 +16,7 @@ from persona_stream import __version__, errors, state_dir
 from persona_stream.auth.jwt import issue_token
 from persona_stream.cli.settings import SettingsCommand, load_settings_from, settings_options
 from persona_stream.extras import install_command
-from persona_stream.server.process import ServerProcess, ignore_signals
+from persona_stream.server.process import ServerProcess, ignore_signals, limit_exit_handlers
 from persona_stream.settings.schema import Settings
 from persona_stream.settings.types import is_loopback
 
@@ -70,6 +70,7 @@ def _serve_single(settings: Settings) -> int:
     _print_banner(settings, process.port, process.placements)
     stopping.wait()
     process.stop()
+    limit_exit_handlers()
     return 0
 
 

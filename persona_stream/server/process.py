@@ -2,11 +2,14 @@
 
 import gc
 import logging
+import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import gevent
+from gevent import monkey
 
 from persona_stream.app import build_app, start_background_tasks
 from persona_stream.concurrency import set_error_handler, yield_when_logging
@@ -17,9 +20,26 @@ from persona_stream.web.pipeline import FastLane
 
 logger = logging.getLogger("persona_stream")
 
+# Of the system: the event loop may not turn any more when this process ends.
+_start_thread: Callable[[Callable[[], None], tuple[()]], int] = monkey.get_original("_thread", "start_new_thread")
+_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
+
 _IN_FLIGHT_DELAY = 0.25  # seconds in which requests that are on their way still arrive
 _STORE_TIMEOUT = 5.0  # seconds
+EXIT_TIMEOUT = 5.0  # seconds for exit handlers, which the backend may have registered
 DELIVERY_TIMEOUT = 12.0  # seconds; pacing takes at most 10 to deliver an answer
+
+
+def limit_exit_handlers() -> None:
+    """End this process in ``EXIT_TIMEOUT`` seconds, even if exit handlers or threads of the backend do not end."""
+    _start_thread(_exit_late, ())
+
+
+def _exit_late() -> None:
+    _sleep(EXIT_TIMEOUT)
+    with suppress(OSError):
+        os.write(2, b"persona-stream: exit handlers or threads of the backend did not end in time\n")
+    os._exit(0)
 
 
 def ignore_signals() -> None:

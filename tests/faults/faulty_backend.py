@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import sys
 import time
@@ -88,11 +89,23 @@ def raise_in_threads(query: Query) -> None:
         time.sleep(0.001)
 
 
+def hang_at_exit(query: Query) -> None:
+    """Register an exit handler that does not end, as some libraries do for their threads."""
+    atexit.register(time.sleep, 600)
+
+
+def leave_a_thread(query: Query) -> None:
+    """Leave a thread that is no daemon, and that does not end."""
+    import threading
+
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+
 _FAULTS: Mapping[str, Callable[[Query], None]] = {
     each.__name__: each
     for each in (
         *(flood_text, flood_reasoning, flood_both, flood_reports, flood_log, log_a_long_line, flood_output, compute),
-        *(ignore_cancellation, raise_in_threads),
+        *(ignore_cancellation, raise_in_threads, hang_at_exit, leave_a_thread),
     )
 }
 

@@ -74,3 +74,16 @@ def test_surplus_log_lines_are_dropped():
     server.wait_for_log("log lines were dropped: a worker may write 1,000 per second")
     flooding.close()
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("fault", ["hang_at_exit", "leave_a_thread"])
+@pytest.mark.parametrize("executor", ["greenlet", "thread", "process"])
+def test_code_that_does_not_end_with_its_process_is_not_waited_for(executor: str, fault: str):
+    """Longer than five seconds (huggingface/transformers PR 47371, sgl-project/sglang PR 19008)."""
+    server = start(executor, "ask", drain=1)
+    assert answer(read(ask(server, fault))) == ANSWER
+    began = time.monotonic()
+    server.process.terminate()
+    assert server.process.wait(60) == 0
+    assert time.monotonic() - began < 20.0
+    server.stop()
