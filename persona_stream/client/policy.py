@@ -65,7 +65,7 @@ def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: 
     ``streams``: the endpoint answers with events. ``is_repeated``: the response to an earlier, equal POST was lost.
     """
     status = head.status
-    retry_after = parse_retry_after(head.headers.get("retry-after"))
+    retry_after = _required_delay(head)
     if reply and not streams and (reply.is_complete if status == 200 else reply.code in _RUN_FAILURES):
         return Finish(reply)
     if status < 400:
@@ -86,7 +86,7 @@ def after_resume(head: Head, reply: Reply | None) -> NextStep:
         return FetchResult()
     code = (reply.code if reply else "") or f"http_{status}"
     if status in (*_BUSY_STATUSES, *_TRANSIENT_STATUSES, 500):
-        wait = parse_retry_after(head.headers.get("retry-after")) if status in _BUSY_STATUSES else None
+        wait = _required_delay(head) if status in _BUSY_STATUSES else None
         return Retry(code, wait=wait or 0.0, reply=reply)
     if status in (404, 410):
         # The run existed. Asking again would start a second one.
@@ -101,6 +101,10 @@ def after_fetch(head: Head, reply: Reply | None, *, characters: int) -> NextStep
     if reply.status in ("queued", "processing"):
         return Retry("connection_lost")
     return Finish(dataclasses.replace(reply, data=reply.data[characters:]))
+
+
+def _required_delay(head: Head) -> float | None:
+    return parse_retry_after(head.headers.get("retry-after"), head.headers.get("date"))
 
 
 def _foreign(head: Head) -> Fail:

@@ -10,6 +10,7 @@ Sources: WHATWG HTML, "Interpreting an event stream"; RFC 9110, 10.2.3 (Retry-Af
 import codecs
 import re
 from collections.abc import Iterable
+from email.utils import mktime_tz, parsedate_tz
 
 import urllib3
 from msgspec import Struct
@@ -165,17 +166,20 @@ _parser = urllib3.Retry(retry_after_max=MAX_RETRY_AFTER + 1)
 _DECIMAL = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
-def parse_retry_after(header: str | None) -> float | None:
-    """Return the delay of a urllib3.Retry-After header, in seconds; ``None`` if it is missing, malformed or absurd.
+def parse_retry_after(header: str | None, date: str | None = None) -> float | None:
+    """Return the delay of a Retry-After header, in seconds; ``None`` if it is missing, malformed or absurd.
 
-    Dates are compared with the system clock. Decimal fractions are accepted: they are not in the standard, but
-    providers send them.
+    A date is compared with ``date``, the header of the same response, since one of the clocks may be wrong; without it,
+    with the system clock. Decimal fractions are accepted: they are not in the standard, but providers send them.
     """
     text = (header or "").strip()
     if _DECIMAL.fullmatch(text):
         return float(text)
     try:
         seconds = float(_parser.parse_retry_after(text))
+        until, sent_at = parsedate_tz(text), parsedate_tz(date or "")
+        if until is not None and sent_at is not None:
+            seconds = max(0.0, float(mktime_tz(until) - mktime_tz(sent_at)))
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError, TypeError, IndexError):
         return None
     return seconds if seconds <= MAX_RETRY_AFTER else None

@@ -205,6 +205,24 @@ def test_retry_after_is_a_date_in_any_form_of_http(date_format: str) -> None:
     assert parse_retry_after((now - timedelta(days=1)).strftime(date_format)) == 0.0
 
 
+@pytest.mark.parametrize("skew", [-86_400, 0, 86_400])
+def test_a_date_is_compared_with_that_of_its_response(skew: int) -> None:
+    """One of the clocks may be wrong (xorbitsai/xllamacpp PR 155, googleworkspace/cli PR 809)."""
+    sent_at = datetime.now(UTC) + timedelta(seconds=skew)
+    date, until = (each.strftime("%a, %d %b %Y %H:%M:%S GMT") for each in (sent_at, sent_at + timedelta(seconds=7)))
+    assert parse_retry_after(until, date) == 7.0
+    assert parse_retry_after(date, until) == 0.0
+    assert parse_retry_after("7", date) == 7.0
+    assert parse_retry_after("soon", date) is None
+
+
+@pytest.mark.parametrize("date", ["", "today", "1"])
+def test_a_malformed_date_of_a_response_is_ignored(date: str) -> None:
+    """The delay counts from now."""
+    until = (datetime.now(UTC) + timedelta(seconds=300)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    assert parse_retry_after(until, date) == pytest.approx(300, abs=20)
+
+
 def test_the_time_zone_of_a_date_counts() -> None:
     """Here an hour ahead of UTC."""
     date = datetime.now(timezone(timedelta(hours=1))) + timedelta(seconds=300)

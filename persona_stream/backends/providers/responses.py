@@ -88,7 +88,7 @@ def _required_delay(headers: Mapping[str, str]) -> float | None:
     for name in _MILLISECOND_HEADERS:
         if (milliseconds := parse_retry_after(headers.get(name))) is not None:
             return milliseconds / 1000
-    return parse_retry_after(headers.get("Retry-After"))
+    return parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
 
 
 def _error_kind(status: int, error: errors.ProviderErrorObject, *, is_page: bool) -> errors.ErrorKind:
