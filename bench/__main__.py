@@ -145,7 +145,9 @@ def main() -> int:
         if server.is_installed:
             chosen.append(server)
         else:
-            print(f"{server.title} is left out: {server.command[0]} does not exist")
+            package = servers.PACKAGES.get(server.name)
+            hint = f" (apt-get install {package}, then make bench)" if package else ""
+            print(f"{server.title} is left out: {server.command[0]} does not exist{hint}")
     rounds = 1 if options.quick else options.rounds
     results = []
     for scenario in _scenarios(options):

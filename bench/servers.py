@@ -102,6 +102,8 @@ WSGI: Final = Server(
     ),
     ("gunicorn", "gevent"),
 )  # fmt: skip
+PACKAGES: Final = {"node": "nodejs", "go": "golang-go"}
+"""Debian packages of peers that may be left out."""
 ALL: Final = (OURS, NODE, GO, FASTAPI, SSE_STARLETTE, WSGI)
 
 

@@ -32,11 +32,11 @@ if [ ! -e $base/.made ] || [ setup.cfg -nt $base/.made ] || [ requirements/dev.t
     touch $base/.made
 fi
 
-# The benchmark leaves out the peer if its program does not exist.
+# The benchmark names the missing package and leaves out the peer if its program does not exist.
 go=build/bench/go_peer
 if [ ! -e $go ] || [ bench/peers/go_peer.go -nt $go ]; then
     rm -f $go
-    CI= scripts/services.sh golang-go
+    CI= scripts/services.sh golang-go >/dev/null
     if command -v go >/dev/null; then
         mkdir -p build/bench
         go build -o $go bench/peers/go_peer.go
