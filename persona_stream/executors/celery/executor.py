@@ -27,6 +27,8 @@ logger = logging.getLogger("persona_stream.executors")
 REFRESH_INTERVAL = 2.0  # seconds
 REVOKE_DELAY = 1.5  # seconds for a worker to stop a query by itself
 RESEND_INTERVAL = 10.0  # seconds until a message that no worker has taken is sent again
+RETRY_INTERVAL = 0.5  # seconds between two attempts to reach Redis or the broker
+OUTAGE_TIMEOUT = 10.0  # seconds of an outage of Redis or the broker that a query survives
 DEADLINE_MARGIN = 30.0  # seconds for a worker to write the end
 
 
@@ -132,16 +134,24 @@ class CeleryExecutor(Executor):
         """Send a message, and wait until the run has ended."""
         run_id = message.run_id
         seconds = self._settings.queue_timeout
-        journal = self._store.hand_over(run_id, seconds)
+        journal = self._hand_over(run_id, seconds)
         self._callbacks[run_id] = callbacks
         wakeup = Wakeup()
         journal.subscribe(wakeup.set)
         try:
             until = time.monotonic() + seconds + message.deadline + DEADLINE_MARGIN
+            reached_at = time.monotonic()
             # A broker that restarts may lose a message. One that is delivered twice starts nothing.
             while not self._is_taken(journal) and (remaining := until - time.monotonic()) > 0:
-                self._send(message, seconds)
-                wakeup.wait_until(lambda: self._is_taken(journal), min(remaining, RESEND_INTERVAL))
+                try:
+                    self._send(message, seconds)
+                except WorkerError:
+                    if time.monotonic() - reached_at > OUTAGE_TIMEOUT:
+                        raise
+                    wakeup.wait_until(lambda: self._is_taken(journal), min(remaining, RETRY_INTERVAL))
+                else:
+                    wakeup.wait_until(lambda: self._is_taken(journal), min(remaining, RESEND_INTERVAL))
+                    reached_at = time.monotonic()
             if not wakeup.wait_until(lambda: has_ended(journal.entries), until - time.monotonic()):
                 journal.append(Failed("timeout"))
         finally:
@@ -158,6 +168,17 @@ class CeleryExecutor(Executor):
                 callbacks.on_upstream_call(_decode_call(call))
             except msgspec.DecodeError as error:
                 logger.warning("invalid call to a provider: %s", error, extra={"run_id": run_id})
+
+    def _hand_over(self, run_id: str, seconds: float) -> Journal:
+        """Offer a run to the workers, also while Redis restarts."""
+        fails_at = time.monotonic() + OUTAGE_TIMEOUT
+        while True:
+            try:
+                return self._store.hand_over(run_id, seconds)
+            except Unavailable:
+                if time.monotonic() > fails_at:
+                    raise
+            gevent.sleep(RETRY_INTERVAL)
 
     def _send(self, message: celery_app.QueryMessage, seconds: float) -> None:
         try:

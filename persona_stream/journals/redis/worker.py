@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from persona_stream.backends.base import WorkerDescription
 from persona_stream.core import coalescing, facts
@@ -174,7 +176,11 @@ class WorkerJournalStore:
 
     def __init__(self, url: str, *, lease: float, retention: float, retention_bytes: int) -> None:
         self.process = secrets.token_hex(8)
-        self._client: Any = redis.Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT, socket_keepalive=True)
+        # One retry, at once, since an idle connection may have been closed. The default backs off for seconds, in which
+        # the lease would expire; the threads of this class repeat what failed by themselves.
+        self._client: Any = redis.Redis.from_url(
+            url, socket_timeout=SOCKET_TIMEOUT, socket_keepalive=True, retry=Retry(NoBackoff(), 1)
+        )
         self._calls = scripts.ScriptCalls(self.process, lease, retention, retention_bytes)
         self._journals: dict[str, WorkerJournal] = {}
         self._has_facts = threading.Event()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import gevent
 import pytest
+from kombu.exceptions import OperationalError
 from msgspec.structs import replace
 
 from persona_stream.backends.base import Backend
@@ -13,11 +14,13 @@ from persona_stream.core import facts
 from persona_stream.core.clock import monotonic_wall_clock
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query
-from persona_stream.core.result import Raised, Returned
+from persona_stream.core.result import Raised, Returned, WorkerError
 from persona_stream.core.run_id import new_run_id
-from persona_stream.errors import BackendError
+from persona_stream.errors import BackendError, Unavailable
 from persona_stream.executors.base import Task
+from persona_stream.executors.celery import executor as executor_module
 from persona_stream.executors.celery.executor import CeleryExecutor
+from persona_stream.journals.base import Journal
 from persona_stream.journals.redis.store import RedisJournalStore
 from persona_stream.logging import current_run_id
 from persona_stream.settings import Settings
@@ -181,6 +184,49 @@ class TestCelery(ExecutorContract):
         executor._celery.send_task(*args, **options)
         gevent.sleep(1)  # longer than a worker takes to start a query
         assert callbacks.names == ["released"]
+
+    def test_a_query_that_starts_in_an_outage_waits_for_its_end(
+        self, executor: CeleryExecutor, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Of Redis, whose reply to the hand-over is lost, and of the broker."""
+        hand_over, send = executor._store.hand_over, executor._celery.send_task
+        failures = [Unavailable("down"), OperationalError("down"), OSError("down")]
+
+        def lose_reply(*args: object) -> Journal:
+            journal = hand_over(*args)
+            if isinstance(failures[0], Unavailable):
+                raise failures.pop(0)
+            return journal
+
+        def send_later(*args: object, **options: object) -> None:
+            if failures:
+                raise failures.pop(0)
+            send(*args, **options)
+
+        monkeypatch.setattr(executor._store, "hand_over", lose_reply)
+        monkeypatch.setattr(executor._celery, "send_task", send_later)
+        _, callbacks = self.submit(executor, backend, "echo hi")
+        assert callbacks.released.get(timeout=20) == Returned("hi ada {}")
+        assert not failures
+
+    def test_a_query_fails_when_the_broker_stays_away(
+        self, executor: CeleryExecutor, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Its run ends with the reason."""
+
+        def fail(*args: object, **options: object) -> None:
+            raise OperationalError("connection refused")
+
+        monkeypatch.setattr(executor_module, "OUTAGE_TIMEOUT", 0.3)
+        monkeypatch.setattr(executor._celery, "send_task", fail)
+        _, callbacks = self.submit(executor, backend, "echo hi")
+        results: list[object] = []
+        monkeypatch.setattr(callbacks, "on_result", results.append)
+        callbacks.released.get(timeout=20)
+        [result] = results
+        assert isinstance(result, Raised)
+        assert isinstance(result.error, WorkerError)
+        assert "the broker is unavailable: connection refused" in str(result.error)
 
     def test_a_computation_stops_when_it_is_cancelled(
         self, executor: CeleryExecutor, backend: Backend, worker: CeleryWorker
