@@ -143,7 +143,7 @@ def test_every_run_ends_once_when_a_worker_and_redis_are_killed(cluster: Cluster
     assert max(at for code, at in results if code == "lost") - killed_at < 2.5 * LEASE + 3  # with the outage
     ran = Counter(file.read_text().count("ran\n") for file in ledger.iterdir())
     assert set(ran) == {1}, f"a query ran twice: {ran}"
-    assert ran[1] == 200
+    assert ran[1] >= 200 - counted["lost"]  # a run may be lost before its query begins
     assert time.monotonic() - began < 90
 
 

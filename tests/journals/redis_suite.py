@@ -408,6 +408,29 @@ def test_a_process_that_slept_beyond_the_retention_restores_no_runs(harness: Har
         store.find(run_id)
 
 
+def test_a_process_that_was_late_before_a_restart_of_redis_is_not_dead():
+    """It has been silent for long, but could not have renewed its lease."""
+    server = RedisServer("--appendonly", "yes", "--appendfsync", "always")
+    harness = Harness(server)
+    try:
+        store, _ = harness.make(lease=6.0), harness.make(lease=6.0)
+        journal = create(harness, store)
+        write(harness, journal, Started())
+        harness.until(lambda: server.client().zcard("persona_stream:processes") == 2)
+        store._lease.stop()
+        harness.until(lambda: server.client().zcard("persona_stream:suspects") == 1)
+        server.kill()
+        gevent.sleep(1.9)  # a renewal of the other process finds the old suspicion
+        server.start()
+        gevent.sleep(1.0)
+        store._lease.start()
+        gevent.sleep(3.0)
+        assert not has_ended(journal.entries)
+    finally:
+        harness.close()
+        server.close()
+
+
 def test_a_failover_to_a_late_replica_restores_runs_and_ends_orphans(harness: Harness):
     """Running journals are restored; a run whose end was lost is ended."""
     here, there, client = harness.make(lease=0.9), harness.make(lease=0.9), harness.server.raw()

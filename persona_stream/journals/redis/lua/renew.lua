@@ -5,12 +5,15 @@
 -- run that no worker took
 --
 -- A silent process is first suspected, and dead if it is still silent at a later renewal. If no process renewed its
--- lease for a while, Redis was unavailable: then suspicion starts anew, so that the first process to return ends no
--- runs.
+-- lease for a while, or if Redis has just started, Redis was unavailable: then suspicion starts anew, so that the first
+-- process to return ends no runs.
 local MAX_ENDED = 200
 local process, interval, now = ARGV[1], tonumber(ARGV[2]), now_ms()
 local known = redis.call('ZSCORE', PROCESSES, process) and 1 or 0
-if now - tonumber(redis.call('GET', PULSE) or '0') > 1.5 * interval then redis.call('DEL', SUSPECTS) end
+local info = redis.pcall('INFO', 'server')  -- which a user of Redis may not be allowed to call
+local uptime = type(info) == 'string' and string.match(info, 'uptime_in_seconds:(%d+)') or math.huge
+local silence = now - tonumber(redis.call('GET', PULSE) or '0')
+if silence > 1.5 * interval or 1000 * tonumber(uptime) < interval then redis.call('DEL', SUSPECTS) end
 redis.call('SET', PULSE, now, 'PX', math.ceil(10 * interval))
 redis.call('ZADD', PROCESSES, now, process)
 redis.call('ZREM', SUSPECTS, process)
@@ -27,7 +30,7 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now - int
   local since = redis.call('ZSCORE', SUSPECTS, silent)
   if not since then
     redis.call('ZADD', SUSPECTS, now, silent)
-  elseif now - since > 0.5 * interval then
+  elseif now - since > 0.9 * interval then
     while ended < MAX_ENDED do
       local run = redis.call('SPOP', runs_of(silent))
       if not run then break end
