@@ -11,7 +11,6 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import gevent
@@ -23,7 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SWITCH_INTERVAL = 0.0005  # seconds
-SHARED_TIMER_SLACK = 0.005  # seconds that a shared timer may be early
+SHARED_TIMER_SLACK = 0.005  # seconds that a timer may be early
+MAX_CANCELLED = 1000  # timers that may stay in memory until their time
 MAX_TURN = 0.002  # seconds of an iteration of the loop that frequent work may take
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
@@ -90,23 +90,6 @@ class Wakeup:
             self._greenlet.switch()
 
 
-class Timer:
-    """Delayed call of a function in a greenlet of its own."""
-
-    __slots__ = ("_timer",)
-
-    def __init__(self, seconds: float, function: Callable[..., object], *args: object, **kwargs: object) -> None:
-        self._timer = get_hub().loop.timer(max(0.0, seconds))
-        # Callbacks of the loop itself must not block, and the function may access a store: hence the greenlet. Without
-        # the update, a loop that was blocked counts from before that, and the timer expires early.
-        self._timer.start(partial(gevent.spawn, function, *args, **kwargs), update=True)
-
-    def cancel(self) -> None:
-        """Cancel the call, unless it has been made."""
-        self._timer.stop()
-        self._timer.close()
-
-
 class TimeSlice:
     """Time that frequent work takes of each iteration of the event loop, together with all work that shares the object.
 
@@ -136,26 +119,52 @@ class TimeSlice:
 class SharedTimer:
     """Delayed call that shares a timer of the loop and a greenlet with the others that are due at about the same time.
 
-    For frequent calls, which cost less than a greenlet. The function must not block.
+    For frequent calls, which cost less than a timer of the loop and a greenlet each. The function must not block.
     """
 
-    __slots__ = ("_function",)
+    __slots__ = ("_function", "_schedule")
 
-    def __init__(self, seconds: float, function: Callable[[], object]) -> None:
-        self._function: Callable[[], object] | None = function
+    def __init__(self, seconds: float, function: Callable[..., object]) -> None:
+        self._function: Callable[..., object] | None = function
         hub = get_hub()
         if (schedule := _schedules.get(hub)) is None:
             schedule = _schedules[hub] = _Schedule(hub)
+        self._schedule = schedule
         schedule.add(time.monotonic() + seconds, self)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the call will not be made, or has been."""
+        return self._function is None
 
     def call(self) -> None:
         """Make the call, unless it was cancelled."""
         if self._function is not None:
-            self._function()
+            function = self._function
+            self._function = None
+            self._make(function)
 
     def cancel(self) -> None:
         """Cancel the call, unless it has been made."""
-        self._function = None
+        if self._function is not None:
+            self._function = None
+            self._schedule.on_cancel()
+
+    def _make(self, function: Callable[..., object]) -> None:
+        function()
+
+
+class Timer(SharedTimer):
+    """Delayed call of a function in a greenlet of its own, so that it may block."""
+
+    __slots__ = ("_arguments",)
+
+    def __init__(self, seconds: float, function: Callable[..., object], *arguments: object) -> None:
+        self._arguments = arguments
+        super().__init__(seconds, function)
+
+    def _make(self, function: Callable[..., object]) -> None:
+        gevent.spawn(function, *self._arguments)
 
 
 class _Schedule:
@@ -164,6 +173,7 @@ class _Schedule:
     def __init__(self, hub: Hub) -> None:
         self._loop = hub.loop
         self._calls: list[tuple[float, int, SharedTimer]] = []
+        self._cancelled = 0  # of the calls, at most: some may have left the list since
         self._count = itertools.count()  # calls of the same moment are made in the order of their creation
         self._next_at = math.inf  # when the timer of the loop expires; 0.0 while calls are made
         self._timer: Any = None
@@ -174,11 +184,20 @@ class _Schedule:
         if at < self._next_at:
             self._start_timer(at)
 
+    def on_cancel(self) -> None:
+        """Remove the cancelled calls when they are most of all: deadlines are minutes away, and most runs are short."""
+        self._cancelled += 1
+        if self._cancelled > MAX_CANCELLED and self._cancelled > len(self._calls) // 2:
+            self._cancelled = 0
+            self._calls[:] = [entry for entry in self._calls if not entry[2].is_cancelled]
+            heapq.heapify(self._calls)
+
     def _start_timer(self, at: float) -> None:
         if self._timer is not None:
             self._timer.close()
         self._next_at = at
         self._timer = self._loop.timer(max(0.0, at - time.monotonic()))
+        # Without the update, a loop that was blocked counts from before that, and the timer expires early.
         self._timer.start(gevent.spawn, self._run, update=True)
 
     def _run(self) -> None:

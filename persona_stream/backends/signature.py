@@ -103,6 +103,10 @@ class _Binding:
         unless_none = self.unless_none
         if positional == [whole_query] and not keywords and not unless_none:
             return function
+        if not keywords and not unless_none:
+            [extract] = positional
+            # A call without ``*`` takes no C stack, of which each waiting greenlet keeps a copy.
+            return lambda query: function(extract(query))
 
         def process_query(query: Query) -> object:
             arguments = {name: extract(query) for name, extract in keywords.items()}

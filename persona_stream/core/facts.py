@@ -196,22 +196,22 @@ class OpenInputs:
     __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self._open: dict[str, tuple[float, query.InputRequest]] = {}
+        self._open: dict[str, tuple[float, query.InputRequest]] | None = None  # most runs ask nothing
 
     def add(self, at: float, fact: Fact) -> None:
         """Apply a fact."""
         match fact:
             case InputRequested(request=request) if not request.is_refused:
-                self._open[request.input_id] = (at, request)
-            case InputClosed(input_id=input_id):
+                self._open = {**(self._open or {}), request.input_id: (at, request)}
+            case InputClosed(input_id=input_id) if self._open:
                 self._open.pop(input_id, None)
             case Answered() | Failed():
-                self._open.clear()
+                self._open = None
 
     @property
     def oldest(self) -> tuple[float, query.InputRequest] | None:
         """The question that subscribers see, and when it was asked; ``None`` if none is open."""
-        return next(iter(self._open.values()), None)
+        return next(iter(self._open.values()), None) if self._open else None
 
 
 def closed_input(entries: Sequence[Entry], input_id: str) -> InputClosed | None:

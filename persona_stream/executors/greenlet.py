@@ -18,7 +18,7 @@ from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread, TimeSlice
 from persona_stream.core.content import ProviderFields, slices
 from persona_stream.core.query import InputRequest, Query, QueryContext, UpstreamCall
-from persona_stream.core.result import Raised, TaskResult, capture
+from persona_stream.core.result import Raised, Returned, TaskResult, capture
 from persona_stream.errors import InputUnavailable
 from persona_stream.executors.base import Executor, TaskCallbacks
 
@@ -42,7 +42,7 @@ class Signal:
         self._thread = _thread_id() if thread is None else thread
         self._is_set = False
         self._event: Event | None = None
-        self._locks: list[Any] = []
+        self._locks: list[Any] | None = None  # of the native threads that wait
 
     def __bool__(self) -> bool:
         return self._is_set
@@ -52,8 +52,9 @@ class Signal:
         self._is_set = True
         if self._event is not None:
             self._event.set()
-        while self._locks:
-            self._locks.pop().release()
+        locks = self._locks
+        while locks:
+            locks.pop().release()
 
     def wait(self, seconds: float) -> bool:
         """Sleep for ``seconds`` or until the signal is set; return whether it is set."""
@@ -70,6 +71,8 @@ class Signal:
     def _wait_natively(self, seconds: float) -> None:
         lock = _allocate_lock()
         lock.acquire()
+        if self._locks is None:
+            self._locks = []
         self._locks.append(lock)
         # set() sets the flag before it releases the locks in the list: so no waiter is missed.
         if not self._is_set:
@@ -197,16 +200,18 @@ class TaskContext(QueryContext):
 class GreenletTask:
     """Function that runs in a greenlet and reports its result to the callbacks."""
 
-    __slots__ = ("_control", "_greenlet")
+    __slots__ = ("_callbacks", "_control", "_greenlet")
 
     def __init__(
-        self, callbacks: TaskCallbacks, control: QueryControl | None, function: Callable[..., object], *args: object
+        self, callbacks: TaskCallbacks, control: QueryControl | None, function: Callable[..., None], *args: object
     ) -> None:
+        """Start ``function``, which reports a result to the callbacks, its first argument, unless it is killed."""
+        self._callbacks = callbacks
         self._control = control
         # A greenlet starts with an empty context: without a copy of this one, tracing and log context end here.
-        self._greenlet = gevent.spawn(contextvars.copy_context().run, _run_and_report, callbacks, function, args)
+        self._greenlet = gevent.spawn(contextvars.copy_context().run, function, callbacks, *args)
         # A greenlet that is killed before its first switch never runs; a link is called on every path.
-        self._greenlet.rawlink(lambda _: callbacks.on_released())
+        self._greenlet.rawlink(self._on_end)
 
     def cancel(self) -> bool:
         """Kill the greenlet at its next wait."""
@@ -220,6 +225,9 @@ class GreenletTask:
         """Pass the answer to a question to the code of the query."""
         if self._control is not None:
             self._control.answer(input_id, value)
+
+    def _on_end(self, _greenlet: gevent.Greenlet) -> None:
+        self._callbacks.on_released()
 
 
 class GreenletExecutor(Executor):
@@ -238,16 +246,24 @@ class GreenletExecutor(Executor):
         return GreenletTask(callbacks, context, _process_query, backend, replace(query, _context=context), context)
 
 
-def _process_query(backend: Backend, query: Query, context: TaskContext) -> object:
+def _process_query(callbacks: TaskCallbacks, backend: Backend, query: Query, context: TaskContext) -> None:
+    # The result is no variable of this frame, to which the traceback of an exception refers: without the cycle, memory
+    # is freed at once and not by the collector.
+    _report(callbacks, _capture(backend, query, context))
+
+
+def _capture(backend: Backend, query: Query, context: TaskContext) -> TaskResult:
+    # Like ``capture``, but called without ``*``: such calls take C stack, of which each waiting greenlet keeps a copy.
     try:
-        return backend.process_query(query)
+        return Returned(backend.process_query(query))
+    except BaseException as error:  # noqa: BLE001 - SystemExit too ends only its run
+        return Raised(error)
     finally:
         context.close()  # a thread that the code has started may still wait for an answer
 
 
-def _run_and_report(callbacks: TaskCallbacks, function: Callable[..., object], args: tuple[object, ...]) -> None:
-    # The result is no variable of this frame, to which the traceback of an exception refers: without the cycle, memory
-    # is freed at once and not by the collector.
+def run_and_report(callbacks: TaskCallbacks, function: Callable[..., object], *args: object) -> None:
+    """Call a function, and report its value or its exception; nothing if the greenlet is killed."""
     _report(callbacks, capture(function, *args))
 
 

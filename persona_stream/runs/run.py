@@ -242,7 +242,7 @@ class ActiveRun:
         self._subscribers -= 1
         grace = self.request.grace
         if not (self._subscribers or self.ended) and grace is not None:
-            self._grace_timer = Timer(grace, self._check_abandoned, grace, was_read=False)
+            self._grace_timer = Timer(grace, partial(self._check_abandoned, grace, was_read=False))
 
     def _check_abandoned(self, grace: float, *, was_read: bool) -> None:
         """End the run unless it has subscribers, here or in another process.
@@ -254,7 +254,8 @@ class ActiveRun:
         if self._subscribers or self.ended:
             return
         if is_read or was_read:
-            self._grace_timer = Timer(max(grace, MIN_CHECK_INTERVAL), self._check_abandoned, grace, was_read=is_read)
+            check = partial(self._check_abandoned, grace, was_read=is_read)
+            self._grace_timer = Timer(max(grace, MIN_CHECK_INTERVAL), check)
         else:
             self.finish(facts.Failed("cancelled"))
 

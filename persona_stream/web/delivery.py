@@ -75,7 +75,7 @@ class Subscription:
     __slots__ = (
         "_chunks", "_clock", "_disconnects", "_events", "_first_event_at", "_first_text_at", "_give_up_at",
         "_is_complete", "_last_at",
-        "_notify", "_resumed", "_sent_bytes", "_subscribed_at", "_unsubscribe", "is_disconnected", "journal",
+        "_resumed", "_runs", "_sent_bytes", "_subscribed_at", "_unsubscribe", "is_disconnected", "journal",
         "protocol",
     )  # fmt: skip
 
@@ -84,7 +84,7 @@ class Subscription:
         self.protocol = protocol
         self._disconnects = DisconnectDetector(request.environ)
         self.is_disconnected = self._disconnects.is_disconnected
-        self._notify = services.runs.notify
+        self._runs = services.runs
         self._clock = services.clock
         self._resumed = request.method == "GET"  # a POST starts the run
         self._subscribed_at = services.clock()
@@ -161,26 +161,32 @@ class Subscription:
             is_whole=self._is_complete,
             ended_at=self.journal.entries[-1].at if facts.has_ended(self.journal.entries) else None,
         )
-        self._notify(facts.run_terms(self.journal.entries).run_id, report)
+        self._runs.notify(facts.run_terms(self.journal.entries).run_id, report)
 
 
-def guarded_chunker(name: str, size: int, run_id: str) -> registry.Chunker:
-    """Return a chunker for one run that neither blocks the event loop nor fails.
+class GuardedChunker:
+    """Chunker for one run that neither blocks the event loop nor fails.
 
     If a registered chunker raises, the error is logged and the answer is chunked by characters.
     """
-    chunker = registry.get_chunker(name, size)
 
-    def chunk(text: str) -> list[str]:
-        current_run_id.set(run_id)  # one greenlet advances many streams
+    __slots__ = ("_name", "_run_id", "_size")
+
+    def __init__(self, name: str, size: int, run_id: str) -> None:
+        self._name = name
+        self._size = size
+        self._run_id = run_id
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the chunks of a text."""
+        current_run_id.set(self._run_id)  # one greenlet advances many streams
         try:
+            chunker = registry.get_chunker(self._name, self._size)
             is_long = len(text) > responses.MAX_INLINE_CHARACTERS
             return compute_in_threadpool(len(text), chunker, text) if is_long else chunker(text)
         except Exception:
-            logger.exception("chunker %r failed; chunking this answer by characters", name)
+            logger.exception("chunker %r failed; chunking this answer by characters", self._name)
             return chunkers.characters(text)
-
-    return chunk
 
 
 class EventStream:
@@ -376,9 +382,7 @@ def stream_response(
     locale = locale or run.locale
     options = SubscriptionOptions(
         style=style,
-        chunk=guarded_chunker(
-            run.chunking if style.name == run.style else style.chunking, style.chunk_size, run.run_id
-        ),
+        chunk=GuardedChunker(run.chunking if style.name == run.style else style.chunking, style.chunk_size, run.run_id),
         locale=locale,
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,
@@ -423,7 +427,7 @@ def is_delivered(services: Services, entries: Sequence[facts.Entry]) -> bool:
     if elapsed >= MAX_DELIVERY_SECONDS:
         return True
     style = services.styles[SMART.name]
-    chunk = guarded_chunker(style.chunking, style.chunk_size, facts.run_terms(entries).run_id)
+    chunk = GuardedChunker(style.chunking, style.chunk_size, facts.run_terms(entries).run_id)
     delays = schedule_chunks(list(chunk(last.fact.text)), style.pause)
     return elapsed >= (delays[-1] if delays else 0.0)
 

@@ -17,7 +17,7 @@ from persona_stream.core.result import WorkerError
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Executor, ExecutorStatistics, TaskCallbacks
 from persona_stream.executors.celery import app as celery_app
-from persona_stream.executors.greenlet import GreenletTask
+from persona_stream.executors.greenlet import GreenletTask, run_and_report
 from persona_stream.journals.base import Journal
 from persona_stream.logging import current_run_id, trace_headers
 from persona_stream.settings import Settings
@@ -123,7 +123,7 @@ class CeleryExecutor(Executor):
             trace_headers=dict(trace_headers.get()),
             server=self._store.process,
         )
-        return GreenletTask(callbacks, None, self._run, message, callbacks)
+        return GreenletTask(callbacks, None, run_and_report, self._run, message, callbacks)
 
     def close(self) -> None:
         """Close the connections to the broker. The workers continue."""

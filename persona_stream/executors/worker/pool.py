@@ -22,7 +22,7 @@ from persona_stream.concurrency import Timer
 from persona_stream.core.query import Query
 from persona_stream.core.result import WorkerError
 from persona_stream.executors.base import Executor, ExecutorStatistics, TaskCallbacks
-from persona_stream.executors.greenlet import GreenletTask
+from persona_stream.executors.greenlet import GreenletTask, run_and_report
 from persona_stream.executors.worker.process import NotStarted, WorkerProcess
 from persona_stream.executors.worker.protocol import Init
 from persona_stream.settings.schema import Settings
@@ -118,7 +118,7 @@ class ProcessExecutor(Executor):
             raise ValueError(f"{backend.name} exists in this process only")
         callbacks.on_started()
         place = _Placement()
-        return GreenletTask(callbacks, place, self._run, place, backend.spec.name, query, callbacks)
+        return GreenletTask(callbacks, place, run_and_report, self._run, place, backend.spec.name, query, callbacks)
 
     def close(self) -> None:
         """Let idle processes run their exit handlers, and kill the others."""

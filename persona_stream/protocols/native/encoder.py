@@ -27,14 +27,13 @@ NativeEvent = (
 class NativeEncoder:
     """Encoder of the native events of one run for one subscriber."""
 
-    __slots__ = ("_events_url", "_id_prefix", "_locale", "_run_id", "_style")
+    __slots__ = ("_events_url", "_locale", "_run_id", "_style")
 
     def __init__(self, run_id: str, events_url: str, style: projection.StreamStyle, locale: query.Locale) -> None:
         self._run_id = run_id
         self._events_url = events_url
         self._style = style.name
         self._locale = locale
-        self._id_prefix = f"{run_id}/"
 
     def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the one message of an event; none for fields of a provider, which has another protocol."""
@@ -43,7 +42,7 @@ class NativeEncoder:
         facts, characters = event.position
         # The most frequent event skips the match.
         frame = self._chunk(event) if isinstance(event, events.TextChunk) else self._frame(event)
-        return (sse.ServerSentEvent(base.dump_json(frame), id=f"{self._id_prefix}{facts}.{characters}"),)
+        return (sse.ServerSentEvent(base.dump_json(frame), id=f"{self._run_id}/{facts}.{characters}"),)
 
     def _frame(self, event: NativeEvent) -> schemas.Frame:
         match event:
