@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
@@ -35,6 +35,7 @@ from persona_stream.logging import current_run_id, trace_headers
 logger = logging.getLogger("persona_stream.executors")
 
 _RUNTIME_MODULES = ("persona_stream.", "asyncio.events")  # they call the code of a query
+_SPAWN_INTERVAL = 0.002  # seconds between two attempts to start a subprocess
 LOOP_BLOCKED_AFTER = 3.0  # seconds without a turn of the event loop
 
 
@@ -64,7 +65,11 @@ class _EventLoopPolicy(asyncio.AbstractEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Create an event loop."""
-        return self._policy.new_event_loop()
+        loop = self._policy.new_event_loop()
+        if type(loop) is not asyncio.SelectorEventLoop:
+            for name in ("subprocess_exec", "subprocess_shell"):
+                setattr(loop, name, partial(_start_subprocess, getattr(loop, name)))
+        return loop
 
     def get_child_watcher(self) -> Any:
         """Return the watcher of child processes; Python 3.14 has none."""
@@ -83,6 +88,17 @@ class _EventLoopPolicy(asyncio.AbstractEventLoopPolicy):
     def __getattr__(self, name: str) -> Any:
         """Return an attribute that only the policy of the backend has."""
         return getattr(self._policy, name)
+
+
+async def _start_subprocess(start: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+    """Start a subprocess, again if another thread starts one at this moment: uvloop fails then (its #508)."""
+    while True:
+        try:
+            return await start(*args, **kwargs)
+        except RuntimeError as error:
+            if "Racing with another loop" not in str(error):
+                raise
+        await asyncio.sleep(_SPAWN_INTERVAL)
 
 
 def install_event_loop_policy() -> None:
@@ -288,6 +304,7 @@ class EventLoopThread:
     """Event loop in a thread of its own. It goes on when a task raises ``SystemExit`` or stops the loop."""
 
     def __init__(self, threads: int) -> None:
+        install_event_loop_policy()
         self.loop = asyncio.new_event_loop()
         if isinstance(self.loop, asyncio.BaseEventLoop):  # others do not read Python's clock
             # A query that freezes the clock would stop the timers of all others (spulec/freezegun #437).

@@ -8,13 +8,26 @@ from asyncio.events import BaseDefaultEventLoopPolicy
 from tests.executors.worker import native_backends
 
 
+class Loop(asyncio.SelectorEventLoop):
+    """Event loop that fails to start a subprocess while another thread starts one, as every second time here."""
+
+    has_failed = False
+
+    async def subprocess_exec(self, *args: object, **kwargs: object) -> object:
+        """Start a subprocess, or fail as uvloop does (MagicStack/uvloop #508)."""
+        self.has_failed = not self.has_failed
+        if self.has_failed:
+            raise RuntimeError("Racing with another loop to spawn a process.")
+        return await super().subprocess_exec(*args, **kwargs)
+
+
 class Policy(BaseDefaultEventLoopPolicy):
     """Policy without a child watcher, and without event loops that nobody has set (MagicStack/uvloop #702, #112)."""
 
     name = "of the backend"
 
     def _loop_factory(self) -> asyncio.AbstractEventLoop:
-        return asyncio.SelectorEventLoop()
+        return Loop()
 
     def get_event_loop(self) -> asyncio.AbstractEventLoop:
         """Return the event loop that was set for this thread."""
