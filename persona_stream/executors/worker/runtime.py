@@ -262,7 +262,8 @@ class RunningQuery:
         context.run(self._set_context)
         bound = replace(query, _context=self._connection)
         # The task must not be collected as garbage: this object refers to it.
-        self._task = loop.create_task(self._run_task(backend, bound), context=context)
+        self._task = task = loop.create_task(self._run_task(backend, bound), context=context)
+        task.add_done_callback(self._on_task_done)
 
     async def _run_task(self, backend: Backend, query: Query) -> None:
         if not self._claim():
@@ -282,6 +283,11 @@ class RunningQuery:
             self._task = None
             del task
             self._end(result)
+
+    def _on_task_done(self, task: "asyncio.Task[None]") -> None:
+        """End the query after an exception in the runtime itself, as in ``run``."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._end(Raised(error))
 
     def _end(self, result: TaskResult) -> None:
         if os.getpid() != self._pid:

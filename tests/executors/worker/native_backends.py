@@ -261,6 +261,10 @@ async def freeze_the_clock(rest: str) -> None:
         time.monotonic = original
 
 
+async def async_trace(rest: str) -> None:
+    trace(rest)
+
+
 async def sleep(rest: str) -> None:
     await asyncio.sleep(float(rest))
 
@@ -271,7 +275,7 @@ _ASYNC_FUNCTIONS = {
         each.__name__: each
         for each in (
             *(log_in_to_thread, own_executor, threads, getaddrinfo, exit_in_a_task, interrupt_in_a_task),
-            *(stop_the_loop, raise_in_a_callback, block, async_fork, sleep, freeze_the_clock),
+            *(stop_the_loop, raise_in_a_callback, block, async_fork, async_trace, sleep, freeze_the_clock),
         )
     },
 }

@@ -130,6 +130,12 @@ def test_an_exception_in_the_runtime_ends_the_query(sync: Worker):
     assert sync.ask("own_threads") == "own_threads worked"
 
 
+def test_an_exception_in_the_runtime_ends_an_async_query(async_: Worker):
+    """Of its task, which has none of the query's own exceptions."""
+    assert "the trace function fails" in str(getattr(async_.ask("async_trace"), "traceback", ""))
+    assert async_.ask("sleep 0") == "sleep worked"
+
+
 def test_a_process_whose_files_are_used_up_is_replaced(log: pytest.LogCaptureFixture):
     """Otherwise each later query would fail (dask/dask #1411, freifunk/meshkit #24)."""
     worker = Worker("ask")
