@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from tests.backends_for_tests import CHINESE, ENGLISH
+from tests.http.bare import exchange, statuses
 from tests.http.test_other_servers import SERVERS, running
 from tests.metrics_client import scrape
 from tests.polling import wait_for
@@ -220,6 +221,10 @@ def test_the_expiry_of_a_token_is_checked_at_each_message(server: ServerProcess)
         ({"Authorization": "Bearer x"}, 401),
         ({"Sec-WebSocket-Protocol": "persona-stream.v1, bearer.x"}, 401),
         ({"Upgrade": ""}, 426),
+        ({"Upgrade": "h2c"}, 426),
+        ({"Upgrade": "h2c, WebSocket"}, 101),  # alganet/lint-http PR 568
+        ({"Connection": "keep-alive, upgrade"}, 101),  # Firefox; tatsuhiro-t/wslay PR 2
+        ({"Connection": "keep-alive"}, 426),  # a proxy has removed it: netty/netty PR 12606
         ({"Sec-WebSocket-Version": "8"}, 400),
         ({"Sec-WebSocket-Key": ""}, 400),
         ({"Content-Length": "1"}, 400),
@@ -237,6 +242,14 @@ def test_handshakes_are_refused_with_their_status(server: ServerProcess, headers
         assert response.status_code == status
         if status != 101:
             assert response.json()["success"] is False
+
+
+def test_http_1_0_is_not_upgraded(server: ServerProcess):
+    """A proxy that passes requests on in HTTP/1.0 expects a response (RFC 9110 §7.8)."""
+    fields = {"Host": "x", **UPGRADE, "Authorization": f"Bearer {token()}"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    received = exchange(server.url, f"GET /api/ws HTTP/1.0\r\n{lines}\r\n".encode())
+    assert statuses(received) == [426]
 
 
 def test_another_value_of_resume_is_refused(server: ServerProcess):

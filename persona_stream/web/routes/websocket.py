@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import cast
 
 from flask import Blueprint, Request, Response
+from werkzeug import http
 from wsproto.utilities import generate_accept_token
 
 from persona_stream.auth.base import invalid_token
@@ -72,7 +73,7 @@ def blueprint(services: Services) -> Blueprint:
         resume = arguments.get("resume")
         if resume not in (None, "1"):
             raise InvalidRequest("resume: must be 1", "resume")
-        if request.headers.get("Upgrade", "").lower() != "websocket":
+        if not _is_upgrade(request):
             raise _REQUIRED
         dispatch = request.environ.get(connections.DISPATCH_KEY)
         if dispatch is None:
@@ -96,6 +97,17 @@ def blueprint(services: Services) -> Blueprint:
         return UpgradeResponse(stream, HTTPStatus.SWITCHING_PROTOCOLS, direct_passthrough=True)  # type: ignore[arg-type] # see above
 
     return blueprint
+
+
+def _is_upgrade(request: Request) -> bool:
+    """Return whether this connection is to become a WebSocket (RFC 6455 §4.2.1, RFC 9110 §7.8).
+
+    A proxy that removes ``Connection``, or passes the request on in HTTP/1.0, would take the WebSocket for a response,
+    and might send the requests of other clients into it (netty/netty PR 12606).
+    """
+    protocols, options = (http.parse_set_header(request.headers.get(name)) for name in ("Upgrade", "Connection"))
+    is_http_1_1 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+    return is_http_1_1 and "websocket" in protocols and "upgrade" in options
 
 
 def _check_origin(request: Request, services: Services) -> None:
