@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -23,6 +25,7 @@ from tests.polling import wait_for
 from tests.redis_server import needs_redis
 from tests.server_process import token
 from tests.sse_client import ReceivedEvent, events
+from tests.websocket_client import UPGRADE, frame
 
 pytestmark = [needs_nginx, needs_redis]
 
@@ -147,6 +150,22 @@ def test_streams_share_an_http2_connection_without_blocking_each_other(nginx: Ng
     assert all(got[-1].at < slow[-1].at - 2 for got in quick)
     ticks = [each.at for each in slow if each.data["status"] == "processing"]
     assert ticks[2] - ticks[1] == pytest.approx(2.0, abs=0.7)
+
+
+def test_a_websocket_passes_through(nginx: Nginx):
+    """Its upgrade, its messages, and the name of the site."""
+    parts = urlsplit(nginx.url)
+    fields = {"Host": parts.netloc, **UPGRADE, **HEADERS}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    context = ssl.create_default_context(cafile=nginx.certificate)
+    with (
+        socket.create_connection((parts.hostname, parts.port), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname=parts.hostname) as connection,
+    ):
+        connection.sendall(f"GET /api/ws HTTP/1.1\r\n{head}\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 101 ")
+        connection.sendall(frame(1, b'{"type":"ping","id":1}'))
+        assert b'"type":"pong"' in connection.recv(4096)
 
 
 def test_nginx_configurations_that_pass_streams_through(nginx: Nginx):
