@@ -24,6 +24,7 @@ from bench import (
     servers,
     shared,
     slow,
+    websockets,
 )
 from bench.measurement import measure, turns
 from bench.metrics import LARGE_STREAMS, goals_of
@@ -50,6 +51,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[argparse.Namespace, bool]
     parser.add_argument("--py-spy", dest="profiler", action="store_const", const="py-spy", help="profile Python code")
     parser.add_argument("--shared", action="store_true", help="include Redis (default in a complete run)")
     parser.add_argument("--stored", action="store_true", help="include the database (default in a complete run)")
+    parser.add_argument("--websockets", action="store_true", help="include WebSockets (default in a complete run)")
     parser.add_argument("--relay", action="store_true", help="include a relayed stream (default in a complete run)")
     parser.add_argument("--overload", action="store_true", help="include overload (default in a complete run)")
     parser.add_argument("--execution", action="store_true", help="include the worker (default in a complete run)")
@@ -85,7 +87,7 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 
 def _selects_sections(options: argparse.Namespace) -> bool:
-    names = ("parts", "large", "slow", "shared", "stored", "relay", "overload", "execution", "scaling")
+    names = ("parts", "large", "slow", "shared", "stored", "websockets", "relay", "overload", "execution", "scaling")
     return any(getattr(options, name) for name in names)
 
 
@@ -167,6 +169,7 @@ def main() -> int:
         (options.slow, lambda: slow.section(rounds)),
         (options.shared, lambda: shared.section(rounds)),
         (options.stored, lambda: database.section(rounds)),
+        (options.websockets, lambda: websockets.section(rounds)),
         (options.relay, lambda: relay.section(rounds)),
         (options.overload, lambda: overload.section(rounds)),
         (options.execution, lambda: execution.section(rounds)),

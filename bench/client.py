@@ -18,22 +18,25 @@ from typing import NamedTuple
 import msgspec
 
 from bench.results import LoadResult, evaluate
-from bench.transcript import Transcript
+from bench.transcript import Transcript, WebSocketTranscript
 from bench.workload import PATH, Scenario, request_body, tokens
 
 STREAM_TIMEOUT = 120.0
 """Seconds beyond its planned duration after which a stream counts as lost."""
 
 READ_BYTES = 64 * 1024
+LAST_EVENT = b'"is_complete":true'
+CLOSE_FRAME = b"\x88\x82\0\0\0\0\x03\xe8"
 
 
 class Stream:
     """Connection of one stream, with each read and its time."""
 
-    __slots__ = ("asked", "reads", "request", "sock", "tail", "why")
+    __slots__ = ("asked", "message", "reads", "request", "sock", "tail", "why")
 
-    def __init__(self, request: bytes) -> None:
+    def __init__(self, request: bytes, message: bytes = b"") -> None:
         self.request = request
+        self.message = message  # to be sent when the WebSocket is open
         self.sock: socket.socket | None = None
         self.asked = 0.0
         self.reads: list[tuple[float, bytes]] = []
@@ -73,6 +76,21 @@ def _requests(port: int, scenario: Scenario) -> list[bytes]:
     ]
 
 
+def _handshakes(port: int) -> list[bytes]:
+    return [
+        b"GET /api/ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: persona-stream-bench\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Authorization: Bearer %b\r\n\r\n" % (port, token.encode())
+        for token in tokens()
+    ]
+
+
+def _start_message(scenario: Scenario) -> bytes:
+    payload = b'{"type":"start","request":%b}' % request_body(scenario.seconds)
+    size = b"%c" % (0x80 | len(payload)) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2)
+    return b"\x81%b\0\0\0\0%b" % (size, payload)  # the mask changes nothing
+
+
 def _receive(stream: Stream, sock: socket.socket) -> bool:
     """Read the available data; return whether the response has ended."""
     try:
@@ -85,6 +103,15 @@ def _receive(stream: Stream, sock: socket.socket) -> bool:
     if not data:
         return True
     stream.reads.append((time.perf_counter(), data))
+    if stream.message:
+        sock.sendall(stream.message)
+        stream.message = b""
+        stream.tail = CLOSE_FRAME
+        return False
+    if stream.tail == CLOSE_FRAME:
+        if LAST_EVENT in data:
+            sock.sendall(CLOSE_FRAME)  # the server answers it and closes the connection
+        return False
     # The last chunk of the body marks the end; it may arrive in two reads.
     stream.tail = data[-5:] if len(data) >= 5 else (stream.tail + data)[-5:]
     return stream.tail == b"0\r\n\r\n"
@@ -100,8 +127,9 @@ class Load(NamedTuple):
 
 def load(port: int, scenario: Scenario) -> Load:
     """Run a scenario against the server."""
-    requests = _requests(port, scenario)
-    todo = [Stream(requests[n % len(requests)]) for n in range(scenario.streams)]
+    requests = _handshakes(port) if scenario.websocket else _requests(port, scenario)
+    message = _start_message(scenario) if scenario.websocket else b""
+    todo = [Stream(requests[n % len(requests)], message) for n in range(scenario.streams)]
     streams: dict[int, Stream] = {}
     poller = select.epoll()
     gap = 1 / scenario.rate if scenario.rate else 0.0
@@ -152,7 +180,8 @@ def measure(port: int, scenario: Scenario) -> LoadResult:
     """Run a scenario and evaluate its streams."""
     streams, plateau, cpu = load(port, scenario)
     print("ended", flush=True)
-    transcripts = [Transcript(stream.asked, stream.reads, stream.why) for stream in streams]
+    kind = WebSocketTranscript if scenario.websocket else Transcript
+    transcripts = [kind(stream.asked, stream.reads, stream.why) for stream in streams]
     return evaluate(transcripts, scenario, plateau, cpu)
 
 

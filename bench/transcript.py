@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+_LINE = b"\r\n"
+_TEXT = 0x81  # first byte of a whole text message
+_CLOSE = 0x88
+
 
 class StreamError(Exception):
     """Violation of the wire format by a stream."""
@@ -19,7 +23,7 @@ class Arrival(NamedTuple):
     body: dict[str, Any]
 
 
-class Transcript(NamedTuple):
+class Transcript(msgspec.Struct):
     """Recorded stream: the time of its request, its reads with their times, and the client's error, if any."""
 
     asked: float
@@ -43,6 +47,42 @@ class Transcript(NamedTuple):
                 yield Arrival(at, _event(event))
         if text:
             raise StreamError(f"ends inside an event: {text[:80]!r}")
+
+
+class WebSocketTranscript(Transcript):
+    """Recorded WebSocket with one run."""
+
+    def events(self) -> Iterator[Arrival]:
+        """Yield the events of the run.
+
+        Raises:
+            StreamError: the handshake failed, the connection did not end with a close frame, or a frame is invalid.
+        """
+        if self.why:
+            raise StreamError(self.why)
+        raw = b""
+        in_head = True
+        for at, data in self.reads:
+            raw += data
+            if in_head:
+                head, end, rest = raw.partition(b"\r\n\r\n")
+                if not end:
+                    continue
+                if not head.startswith(b"HTTP/1.1 101 "):
+                    raise StreamError(f"status line {head.partition(_LINE)[0].decode(errors='replace')}")
+                raw = rest
+                in_head = False
+            while len(raw) >= 4:
+                size, start = (int.from_bytes(raw[2:4]), 4) if raw[1] == 126 else (raw[1], 2)
+                if len(raw) < start + size:
+                    break
+                if raw[0] == _CLOSE:
+                    return
+                if raw[0] != _TEXT:
+                    raise StreamError(f"unexpected frame: {raw[:80]!r}")
+                yield Arrival(at, _decode(raw[start : start + size]))
+                raw = raw[start + size :]
+        raise StreamError("the connection has ended without a close frame")
 
 
 def _body(reads: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
@@ -101,6 +141,10 @@ def _event(text: bytes) -> dict[str, Any]:
             raise StreamError(f"unexpected line: {line[:80]!r}")
     if data is None or not has_id:
         raise StreamError(f"event without id or data: {text[:80]!r}")
+    return _decode(data)
+
+
+def _decode(data: bytes) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.MsgspecError as errors:

@@ -46,12 +46,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         streams: the number of queries.
         rate: the arrivals per second; 0 for all at once.
         seconds: the seconds that the backend takes.
+        websocket: whether each query has a WebSocket instead of a stream of Server-Sent Events.
     """
 
     name: str
     streams: int
     rate: float
     seconds: float
+    websocket: bool = False
 
     @property
     def load(self) -> str:
@@ -76,9 +78,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         return self.seconds > self.arriving
 
 
-def waiting(streams: int, *, seconds: float = 10.0, rate: float = 500.0) -> Scenario:
+def waiting(streams: int, *, seconds: float = 10.0, rate: float = 500.0, websocket: bool = False) -> Scenario:
     """Create a scenario of slow queries that wait concurrently."""
-    return Scenario(name=f"{streams:,} waiting streams", streams=streams, rate=rate, seconds=seconds)
+    return Scenario(
+        name=f"{streams:,} waiting streams", streams=streams, rate=rate, seconds=seconds, websocket=websocket
+    )
 
 
 def burst(streams: int) -> Scenario:

@@ -224,27 +224,34 @@ class WebSocketStream:
     def advance(self) -> bytes:
         """Return the bytes that are due, perhaps none, and set ``until``."""
         now = self._clock()
-        is_open = self._websocket.state is ConnectionState.OPEN
         data = self._take_outbox() if self._outbox else b""
-        for key, stream in tuple(self._streams.items()) if is_open else ():
-            if len(data) >= _WRITE_BYTES:
-                break
-            if key in self._woken:
-                self._woken.discard(key)
-            elif stream.until is None or stream.until > now:
-                continue
-            data += stream.advance()
-            self._active_at = now
-            if stream.until is None:
-                self._streams.pop(key, None)
-                stream.close()
-            elif len(self._streams) > 1 and self._streams.pop(key, None) is not None:
-                self._streams[key] = stream  # at the end: the others are next
-        if is_open and not self._streams:
-            self._close_if_unused(now)
-        if self._outbox:
-            data += self._take_outbox()
+        if self._websocket.state is ConnectionState.OPEN:
+            for key in tuple(self._streams):
+                data += self._advance_stream(key, now)
+                if len(data) >= _WRITE_BYTES:
+                    break
+            if not self._streams:
+                self._close_if_unused(now)
+            if self._outbox:
+                data += self._take_outbox()
         self._set_until(now, is_long=len(data) >= _WRITE_BYTES)
+        return data
+
+    def _advance_stream(self, key: int, now: float) -> bytes:
+        stream = self._streams.get(key)
+        if stream is None:
+            return b""
+        if key in self._woken:
+            self._woken.remove(key)
+        elif stream.until is None or stream.until > now:
+            return b""
+        data = stream.advance()
+        self._active_at = now
+        if stream.until is None:
+            self._streams.pop(key, None)
+            stream.close()
+        elif len(self._streams) > 1 and self._streams.pop(key, None) is not None:
+            self._streams[key] = stream  # at the end: the others are next
         return data
 
     def _take_outbox(self) -> bytes:
@@ -267,7 +274,7 @@ class WebSocketStream:
             self.until = None
         elif self._close_by < math.inf:
             self.until = self._close_by
-        elif is_long or not self._woken.isdisjoint(self._streams):
+        elif is_long or (self._woken and not self._woken.isdisjoint(self._streams)):
             self.until = -math.inf
         elif len(self._streams) == 1:  # as most connections
             (stream,) = self._streams.values()
@@ -389,10 +396,10 @@ class WebSocketStream:
         id_field = b'"id":%b,' % given_id if given_id else b""
 
         def frame(message: sse.ServerSentEvent) -> bytes:
-            if not message.data:
-                return b""
-            position = b'"event_id":"%b",' % message.id.encode() if message.id else b""
-            return _text_frame(b"{%b%b%b" % (position, id_field, message.data[1:]))
+            data = message.data
+            if message.id:
+                return _text_frame(b'{"event_id":"%b",%b%b' % (message.id.encode(), id_field, data[1:]))
+            return _text_frame(b"{%b%b" % (id_field, data[1:])) if data else b""
 
         def wake() -> None:
             self._woken.add(key)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.transcript import Arrival, StreamError, Transcript
+from bench.transcript import Arrival, StreamError, Transcript, WebSocketTranscript
 from tests.bench.answers import HEAD, chunk, events, frame
 
 WHOLE = HEAD + b"".join(chunk(frame(event)) for event in events()) + b"0\r\n\r\n"
@@ -66,3 +67,40 @@ def test_an_error_of_the_client_invalidates_the_stream() -> None:
     """Even if all events arrived before."""
     with pytest.raises(StreamError, match="connection broken"):
         list(Transcript(0.0, [(0.0, WHOLE)], "connection broken").events())
+
+
+def _text_frame(body: dict) -> bytes:
+    payload = msgspec.json.encode(body)
+    return b"\x81" + (b"%c" % len(payload) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2)) + payload
+
+
+UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+CLOSE = b"\x88\x02\x03\xe8"
+FRAMES = UPGRADE + b"".join(map(_text_frame, [*events(), {"text": "x" * 300}])) + CLOSE
+
+
+def _read_websocket(*reads: bytes) -> list[Arrival]:
+    return list(WebSocketTranscript(0.0, [(float(number), data) for number, data in enumerate(reads)]).events())
+
+
+@given(st.lists(st.integers(0, len(FRAMES)), max_size=20))
+def test_any_split_of_a_websocket_yields_the_same_events(cuts: list[int]) -> None:
+    """Its handshake, text frames and close frame."""
+    edges = [0, *sorted(cuts), len(FRAMES)]
+    found = _read_websocket(*(FRAMES[start:end] for start, end in pairwise(edges)))
+    assert [event.body for event in found] == [*events(), {"text": "x" * 300}]
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", "status line HTTP/1.1 401 Unauthorized"),
+        (UPGRADE + _text_frame({}), "ended without a close frame"),
+        (UPGRADE + b"\x82\x02{}" + CLOSE, "unexpected frame"),
+        (UPGRADE + b"\x81\x02[]" + CLOSE, "not JSON"),
+    ],
+)
+def test_an_invalid_websocket_raises_an_error(raw: bytes, why: str) -> None:
+    """The error states the reason."""
+    with pytest.raises(StreamError, match=why):
+        _read_websocket(raw)
