@@ -63,7 +63,7 @@ audit: $(VENV)/.made ## check the installed packages for known vulnerabilities (
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement build/installed.txt
 
 e2e: $(VENV)/.made ## test with third-party servers, SDKs and the snippets of docs/CLIENTS.md; docs site; property tests; a short fuzz
-	@scripts/services.sh chromium curl golang-go npm rabbitmq-server redis-server
+	@scripts/services.sh chromium curl golang-go nginx npm rabbitmq-server redis-server
 	@scripts/e2e.sh $(ARGS)
 
 chaos: $(VENV)/.made ## kill servers and Redis at random, let 100,000 clients vanish, run faulty backends; prints its seed
