@@ -171,6 +171,11 @@ def has_ended(entries: Sequence[Entry]) -> bool:
     return is_ending(entries[-1].fact)
 
 
+def has_started(entries: Sequence[Entry]) -> bool:
+    """Return whether a run has started, or has ended without."""
+    return any(isinstance(entry.fact, Started) or is_ending(entry.fact) for entry in entries)
+
+
 def open_input(entries: Sequence[Entry]) -> query.InputRequest | None:
     """Return the oldest question that is open, if there is one."""
     inputs = OpenInputs()

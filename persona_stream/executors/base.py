@@ -21,7 +21,7 @@ class TaskCallbacks(Protocol):
         ``on_released`` comes exactly once, last, on every path.
     """
 
-    def started_fact(self) -> Started:
+    def started_fact(self) -> Started | None:
         """Return the fact of the start, for an executor that appends the facts to the journal itself.
 
         Such an executor calls ``on_result`` only for a query that could not be started, and ``on_released``.

@@ -5,9 +5,11 @@ other one is cancelled.
 """
 
 from collections.abc import Callable
+from contextvars import copy_context
 
 import gevent
 
+from persona_stream.concurrency import Wakeup
 from persona_stream.core import facts
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
@@ -25,6 +27,7 @@ class FollowingTask:
         self._run = run
         self._leader = leader
         self._submit = submit
+        self._context = copy_context()  # that of the run, for its query
         self._read = 0
         self._task: Task | None = None
         self._is_over = False
@@ -55,7 +58,7 @@ class FollowingTask:
                 self._run.on_progress(fact.message, fact.fraction)
             elif facts.is_ending(fact) or isinstance(fact, facts.InputRequested):  # the question is for its own user
                 self._stop()
-                gevent.spawn(self._end)  # a listener must not block
+                gevent.spawn(self._context.run, self._end)  # a listener must not block
 
     def _stop(self) -> None:
         self._is_over = True
@@ -71,6 +74,17 @@ class FollowingTask:
         elif isinstance(ending, facts.Failed) and ending.code not in _OWN_FAILURES:
             self._run.complete((ending,))
         else:
+            self._wait_until_stored()
             self._task = self._submit()
             return
         self._run.on_released()
+
+    def _wait_until_stored(self) -> None:
+        """Wait until the store has the start: an executor may leave the journal to another process."""
+        journal = self._run.journal
+        wakeup = Wakeup()
+        journal.subscribe(wakeup.set)
+        try:
+            wakeup.wait_until(lambda: facts.has_started(journal.entries))
+        finally:
+            journal.unsubscribe(wakeup.set)

@@ -73,6 +73,7 @@ class RunManager:
         self.forecasts = forecasts or RunForecasts(limits.deadline)
         self._cache = cache
         self._cache_keys: dict[str, str] = {}  # of active runs whose answers may be kept
+        self._following: set[str] = set()  # active runs whose tasks follow another run
         self._executor_for = executor_for
         self._journals = journals
         self._queue = queue
@@ -259,12 +260,12 @@ class RunManager:
     def submit(self, run: ActiveRun, query: Query) -> Task:
         """Submit a run's query to the executor of its backend, unless another run is answering the same question."""
         self._with_task[run.run_id] = run
-        executor = self._executor_for(run.request.backend)
-        # A worker on another machine takes the run itself, so that it cannot have started before.
-        leader = None if executor.outlives_server else self._leader_of(run)
+        leader = self._leader_of(run)
         if leader is None:
-            task = executor.submit(run.request.backend, query, run)
+            self._following.discard(run.run_id)
+            task = self._executor_for(run.request.backend).submit(run.request.backend, query, run)
         else:
+            self._following.add(run.run_id)
             task = FollowingTask(run, leader, lambda: self.submit(run, query))
         if run.ended:  # while the claim waited for the store
             task.cancel()
@@ -312,6 +313,7 @@ class RunManager:
     def on_finished(self, run: ActiveRun) -> None:
         """Remove a run that has ended."""
         del self._active[run.run_id]
+        self._following.discard(run.run_id)
         if self._cache is not None and (key := self._cache_keys.pop(run.run_id, None)) is not None:
             finish = partial(self._cache.finish, key, run.journal.entries)
             gevent.spawn(finish) if self._journals.is_shared else finish()
@@ -326,7 +328,11 @@ class RunManager:
 
     def _local_runs(self) -> list[ActiveRun]:
         """Return the active runs that end with this process."""
-        return [run for run in self._active.values() if not self._executor_for(run.request.backend).outlives_server]
+        return [
+            run
+            for run in self._active.values()
+            if run.run_id in self._following or not self._executor_for(run.request.backend).outlives_server
+        ]
 
     def _check_available(self, backend: Backend) -> None:
         if self.draining:

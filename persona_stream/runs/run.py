@@ -133,8 +133,10 @@ class ActiveRun:
             raise
         self._host.on_released(self)
 
-    def started_fact(self) -> facts.Started:
-        """Return the fact of the start."""
+    def started_fact(self) -> facts.Started | None:
+        """Return the fact of the start; ``None`` if the run has started, because it followed another one before."""
+        if self._deadline is not None:
+            return None
         return facts.Started(self._history_tokens, self._host.forecast(self, self._history_tokens))
 
     def expected_seconds(self) -> float | None:
@@ -142,10 +144,10 @@ class ActiveRun:
         return self._host.expected_seconds(self)
 
     def on_started(self) -> None:
-        """Write ``Started`` and start the deadline, unless the run followed another one before."""
-        if self.ended or self._deadline is not None:
+        """Write ``Started`` and start the deadline, unless the run has started."""
+        if self.ended or (started := self.started_fact()) is None:
             return
-        self.journal.append(self.started_fact())
+        self.journal.append(started)
         self._deadline = Timer(facts.run_terms(self.journal.entries).deadline, self.finish, facts.Failed("timeout"))
 
     def on_progress(self, message: str, fraction: float | None) -> None:

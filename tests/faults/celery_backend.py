@@ -20,9 +20,10 @@ def ask(message: str) -> Generator[str, None, str]:
             while time.monotonic() < until:
                 sum(range(1000))
         case "record":
-            with Path(rest).open("a", encoding="utf-8") as ledger:
+            path, _, seconds = rest.partition(" ")
+            with Path(path).open("a", encoding="utf-8") as ledger:
                 ledger.write("ran\n")
-            time.sleep(0.3)
+            time.sleep(float(seconds or 0.3))
             yield "recorded"
         case "pid":
             Path(rest).write_text(str(os.getpid()))

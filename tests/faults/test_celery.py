@@ -162,6 +162,47 @@ def test_a_killed_process_of_a_worker_loses_only_its_run(cluster: Cluster, tmp_p
     assert answer(read(ask(server, "sleep 0"))) == "slept"
 
 
+def test_an_identical_question_follows_the_run_of_another_server(cluster: Cluster, tmp_path: Path):
+    """The query runs once, also if its server is killed meanwhile."""
+    cluster.start_worker(4)
+    first, second = (cluster.start_server(cache="10m") for _ in range(2))
+    cluster.wait_for_slots(first, 4)
+    cluster.wait_for_slots(second, 4)
+    message = f"record {tmp_path / 'ledger'} 3"
+    streams = [events(ask(server, message)) for server in (first, second, second)]
+    for stream in streams:
+        assert [next(stream).data["status"] for _ in range(2)] == ["initializing", "processing"]
+    wait_for((tmp_path / "ledger").exists)
+    first.process.kill()
+    followers = [list(stream) for stream in streams[1:]]
+    assert [answer(follower) for follower in followers] == ["recorded", "recorded"]
+    assert all(follower[-1].data["cached"] for follower in followers)
+    assert (tmp_path / "ledger").read_text() == "ran\n"
+    first.stop()
+
+
+def test_a_question_runs_when_the_run_that_it_follows_is_cancelled(cluster: Cluster, tmp_path: Path):
+    """A worker takes it although it has started, also if the first message is lost."""
+    worker = cluster.start_worker(2)
+    server = cluster.start_server(cache="10m")
+    cluster.wait_for_slots(server, 2)
+    message = f"record {tmp_path / 'ledger'} 3"
+    leader = ask(server, message)
+    wait_for((tmp_path / "ledger").exists)
+    stream = events(ask(server, message))
+    assert [next(stream).data["status"] for _ in range(2)] == ["initializing", "processing"]
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    assert server.post(f"/api/runs/{leader.headers['X-Run-Id']}/cancel", {}).status_code == 200
+    wait_for(lambda: cluster.redis.client().lpop("persona_stream"))
+    os.kill(worker.process.pid, signal.SIGCONT)
+    follower = list(stream)
+    assert answer(follower) == "recorded"
+    assert "cached" not in follower[-1].data
+    percents = [event.data["progress"] for event in follower if event.data["status"] == "processing"]
+    assert percents == sorted(percents)
+    assert (tmp_path / "ledger").read_text() == "ran\nran\n"
+
+
 def test_a_run_outlives_its_server(cluster: Cluster):
     """Another server goes on with the stream: the worker appends the facts."""
     cluster.start_worker(1)

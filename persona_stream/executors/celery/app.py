@@ -25,7 +25,7 @@ class QueryMessage(msgspec.Struct, frozen=True):
         backend: the backend's name in the worker's settings.
         query: the query, with its history.
         deadline: seconds that the query may take.
-        started: the fact that the worker appends when it takes the run.
+        started: the fact that the worker appends when it takes the run; ``None`` if the run has started.
         max_answer_bytes: the size limit of the answer.
         trace_headers: headers for outgoing requests.
         server: the process that records the calls to providers.
@@ -35,7 +35,7 @@ class QueryMessage(msgspec.Struct, frozen=True):
     backend: str
     query: Query
     deadline: float
-    started: facts.Started
+    started: facts.Started | None
     max_answer_bytes: int
     trace_headers: dict[str, str] = {}
     server: str = ""

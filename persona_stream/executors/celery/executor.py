@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from persona_stream.backends.base import Backend, BackendDescription, WorkerDescription
 from persona_stream.concurrency import Wakeup
-from persona_stream.core.facts import Failed, Started, has_ended, is_ending
+from persona_stream.core.facts import Failed, has_ended, has_started
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import WorkerError
 from persona_stream.errors import Unavailable
@@ -51,6 +51,9 @@ class OfferingStore(Protocol):
 
     def hand_over(self, run_id: str, seconds: float) -> Journal:
         """Offer a run of this process to the workers, and return its journal, which keeps growing."""
+
+    def is_offered(self, run_id: str) -> bool:
+        """Return whether no worker has taken a run that is offered; raise ``Unavailable`` if the store is."""
 
     def workers(self) -> Sequence[WorkerDescription]:
         """Return the workers that are alive."""
@@ -140,18 +143,20 @@ class CeleryExecutor(Executor):
         journal.subscribe(wakeup.set)
         try:
             until = time.monotonic() + seconds + message.deadline + DEADLINE_MARGIN
-            reached_at = time.monotonic()
+            has_news = has_ended if message.started is None else has_started
+            reached_at = time.monotonic()  # when the broker was last known to be available
             # A broker that restarts may lose a message. One that is delivered twice starts nothing.
-            while not self._is_taken(journal) and (remaining := until - time.monotonic()) > 0:
+            while self._is_offered(journal, message) and (remaining := until - time.monotonic()) > 0:
                 try:
                     self._send(message, seconds)
                 except WorkerError:
                     if time.monotonic() - reached_at > OUTAGE_TIMEOUT:
                         raise
-                    wakeup.wait_until(lambda: self._is_taken(journal), min(remaining, RETRY_INTERVAL))
+                    interval = RETRY_INTERVAL
                 else:
-                    wakeup.wait_until(lambda: self._is_taken(journal), min(remaining, RESEND_INTERVAL))
-                    reached_at = time.monotonic()
+                    interval = RESEND_INTERVAL
+                    reached_at = time.monotonic() + interval
+                wakeup.wait_until(lambda: has_news(journal.entries), min(remaining, interval))
             if not wakeup.wait_until(lambda: has_ended(journal.entries), until - time.monotonic()):
                 journal.append(Failed("timeout"))
         finally:
@@ -194,10 +199,16 @@ class CeleryExecutor(Executor):
         except (OperationalError, OSError) as error:
             raise WorkerError(f"the broker is unavailable: {error}") from error
 
-    @staticmethod
-    def _is_taken(journal: Journal) -> bool:
-        """Return whether a worker has started the run, or the run has ended."""
-        return any(isinstance(entry.fact, Started) or is_ending(entry.fact) for entry in journal.entries)
+    def _is_offered(self, journal: Journal, message: celery_app.QueryMessage) -> bool:
+        """Return whether a worker must take the run yet."""
+        if message.started is not None:
+            return not has_started(journal.entries)
+        if has_ended(journal.entries):
+            return False
+        try:  # a worker that takes a run which has started before writes no fact
+            return self._store.is_offered(message.run_id)
+        except Unavailable:
+            return True
 
     def _revoke(self, run_id: str) -> None:
         try:

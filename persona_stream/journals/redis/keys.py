@@ -32,6 +32,7 @@ CALL = b"call"  # in a message to a process, in place of a fact's number: a call
 SECRET = f"{_PREFIX}secret"
 PROCESSES = f"{_PREFIX}processes"
 WORKERS = f"{_PREFIX}workers"
+OFFERED = f"{_PREFIX}offered"
 DURATIONS = f"{_PREFIX}durations"
 
 

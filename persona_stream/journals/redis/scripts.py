@@ -133,7 +133,7 @@ class ScriptCalls(msgspec.Struct, frozen=True):
         return _keys_of_run(run_id), (run_id, self.process, _milliseconds(seconds))
 
     def take(self, run_id: str, attempt: str, started: bytes) -> Call:
-        """Build the call that takes a run that is offered, and writes its fact ``Started``.
+        """Build the call that takes a run that is offered, and writes its fact ``Started`` unless that is empty.
 
         A call with the same ``attempt`` has the same result, so that it can be repeated when a reply was lost.
         """

@@ -159,6 +159,11 @@ class RedisJournalStore:
             raise NotFound(RUN_NOT_FOUND_MESSAGE)
         return journal
 
+    def is_offered(self, run_id: str) -> bool:
+        """Return whether a run is offered, and no worker has taken it; raise ``Unavailable`` if Redis is."""
+        [score] = self._execute_all([("ZSCORE", keys.OFFERED, run_id)])
+        return score is not None
+
     @property
     def process(self) -> str:
         """Id of this process."""

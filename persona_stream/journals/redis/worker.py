@@ -202,12 +202,12 @@ class WorkerJournalStore:
         with suppress(redis.RedisError):
             self._run(scripts.LEAVE, self._calls.leave())
 
-    def take(self, run_id: str, server: str, started: facts.Started, max_bytes: int) -> WorkerJournal | None:
+    def take(self, run_id: str, server: str, started: facts.Started | None, max_bytes: int) -> WorkerJournal | None:
         """Take a run that ``server`` offers; ``None`` if it has ended, or if another worker has it.
 
         Waits for some seconds while Redis is unavailable.
         """
-        entry = scripts.encode_entry(facts.Entry(time.time(), started))
+        entry = b"" if started is None else scripts.encode_entry(facts.Entry(time.time(), started))
         call = self._calls.take(run_id, secrets.token_hex(8), entry)
         until = time.monotonic() + TAKE_TIMEOUT
         while True:
