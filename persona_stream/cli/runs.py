@@ -29,6 +29,8 @@ MAX_RUN_DURATION = 3600.0  # seconds that a run may take and still be found
 MIN_QUESTION_WIDTH = 20  # terminal columns
 DEFAULT_WIDTH = 160  # terminal columns, for a pipe
 COLUMN_GAP = 2  # terminal columns
+SHORT_ID_LENGTH = 8  # characters; the last ones, since the first are the time
+MIN_ID_LENGTH = 4  # characters that may stand for a run
 NONE = "–"
 _STATUS_COLORS = {"complete": "green", "cancelled": "yellow", "timeout": "yellow", NONE: "blue"}
 _NUMBERS = frozenset({"count", "bytes", "seconds", "dollars"})
@@ -70,11 +72,12 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
     settings = load_settings_from(options).settings
     with open_database(settings) as database:
         rows = list(_newest_runs(database, _filters(options), limit))
+    now = system_clock()()
     if as_json:
         for row in rows:
             click.echo(_to_json(row))
     elif rows:
-        cells = [[_cell(column, row) for column in _LISTED] for row in rows]
+        cells = [[_short_cell(column, row, now) for column in _LISTED] for row in rows]
         is_colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         click.echo(render_table(table_columns(_LISTED), cells, _terminal_width(), is_colored=is_colored))
     else:
@@ -86,10 +89,15 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_subset(*SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
-    """Show a run with its texts and steps."""
+    """Show a run with its texts and steps. The end of its id suffices, such as the one that `runs list` prints."""
     settings = load_settings_from(options).settings
     with open_database(settings) as database, database.connect() as connection:
         found = queries.get_run(connection, run_id)
+        if found is None and len(run_id) >= MIN_ID_LENGTH:
+            candidates = queries.find_run_ids(connection, run_id.lower(), limit=10)
+            if len(candidates) > 1:
+                raise ConfigurationError(f"Several runs end in {sanitize_line(run_id)}: {', '.join(candidates)}")
+            found = queries.get_run(connection, candidates[0]) if candidates else None
     if found is None:
         raise ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
     record, texts = found
@@ -219,6 +227,28 @@ def table_columns(columns: Sequence[models.LogColumn]) -> list[TableColumn]:
 def _cell(column: models.LogColumn, row: models.RunRow) -> str:
     combined = _COMBINED.get(column.name)
     return format_value(column.kind, getattr(row, column.name)) if combined is None else combined(row)
+
+
+def _short_cell(column: models.LogColumn, row: models.RunRow, now: float) -> str:
+    match column.name:
+        case "run_id":
+            return row.run_id[-SHORT_ID_LENGTH:]
+        case "accepted_at":
+            return format_age(row.accepted_at, now)
+        case _:
+            return _cell(column, row)
+
+
+def format_age(at: float, now: float) -> str:
+    """Return how long ago a moment was, and its date if that is more than a day."""
+    seconds = max(0.0, now - at)
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min ago"
+    if seconds < 86400:
+        return f"{seconds / 3600:.0f} h ago"
+    return time.strftime("%Y-%m-%d", time.localtime(at))
 
 
 def _line(row: models.RunRow) -> str:

@@ -102,6 +102,12 @@ def get_run(connection: Connection, run_id: str) -> tuple[models.RunRecord, mode
     return models.RunRecord(*row), models.RunTexts() if texts is None else _decode_texts(texts)
 
 
+def find_run_ids(connection: Connection, ending: str, limit: int) -> Sequence[str]:
+    """Return the ids of the newest runs that end in a text."""
+    matching = select(runs.c.run_id).where(runs.c.run_id.endswith(ending, autoescape=True))
+    return connection.execute(matching.order_by(runs.c.run_id.desc()).limit(limit)).scalars().all()
+
+
 def _decode_texts(row: Row[Any]) -> models.RunTexts:
     values = {
         column.name: msgspec.json.decode(value) if column.kind == "json" and value is not None else value

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import click
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from persona_stream.cli.commands import run
-from persona_stream.cli.runs import TableColumn, render_table
+from persona_stream.cli.runs import TableColumn, format_age, render_table
 from persona_stream.core.facts import Answered, Failed, Started
 from persona_stream.core.usage import custom_prices
 from persona_stream.db import engine
@@ -62,8 +63,10 @@ def test_the_newest_come_first_in_a_table(log: list[str], capsys: pytest.Capture
     """Each run takes one line, and control characters in a question are replaced."""
     head, *lines = printed(capsys, "runs", "list", *log).splitlines()
     assert head.split()[:4] == ["Run", "Time", "Status", "User"]
-    assert [line.split()[4] for line in lines] == ["carol", "bob", "alice"]
-    assert [line.split()[3] for line in lines] == ["complete", "internal", "complete"]
+    cells = [re.split(" {2,}", line) for line in lines]
+    assert [cell[3] for cell in cells] == ["carol", "bob", "alice"]
+    assert [cell[2] for cell in cells] == ["complete", "internal", "complete"]
+    assert all(re.fullmatch(r"\d+ s ago|1 min ago", cell[1]) for cell in cells)
     assert "\x1b" not in "".join(lines)
 
 
@@ -72,9 +75,9 @@ def test_the_newest_come_first_in_a_table(log: list[str], capsys: pytest.Capture
     [
         (200, ["Run", "Time", "Status", "User", "Persona", "Endpoint", "Model", "Question", "First text", "Total",
                "Tokens", "Cost"]),
-        (100, ["Run", "Time", "Status", "User", "Question", "Total", "Cost"]),
-        (60, ["Run", "Time", "Status"]),
-        (30, ["Run"]),
+        (100, ["Run", "Time", "Status", "User", "Persona", "Model", "Question", "First text", "Total"]),
+        (60, ["Run", "Time", "Status", "User", "Question"]),
+        (30, ["Run", "Time", "Status"]),
     ],
 )  # fmt: skip
 def test_columns_that_do_not_fit_are_dropped(
@@ -139,6 +142,37 @@ def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.
         assert part in out
     shown = json.loads(printed(capsys, "runs", "show", run_id, "--json", *log))
     assert (shown["run"]["owner"], shown["texts"]["answer"]) == ("alice", "It is so.")
+
+
+def test_the_end_of_an_id_names_a_run(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As the list prints it; one that names several is refused with their ids."""
+    short = printed(capsys, "runs", "list", "--user", "alice", *log).splitlines()[1].split()[0]
+    assert json.loads(printed(capsys, "runs", "show", short.upper(), "--json", *log))["run"]["owner"] == "alice"
+    for row_id in ("01k00000000000000000aaaaaa", "01k00000000000000001aaaaaa"):
+        asked = query("Twice?")
+        first, *others = entries(asked, *ANSWERED, at=time.time())
+        terms = replace(first.fact, run_id=row_id)
+        write(Path(log[1].removeprefix("sqlite:///")), *records([replace(first, fact=terms), *others], asked))
+    assert run(["runs", "show", "aaaaaa", *log]) == 2
+    error = capsys.readouterr().err
+    assert "Several runs end in aaaaaa: 01k00000000000000001aaaaaa, 01k00000000000000000aaaaaa" in error
+    assert run(["runs", "show", "%%%%", *log]) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (3540, "59 min ago"),
+        (7200, "2 h ago"),
+        (86400, "1970-01-01"),
+    ],
+)
+def test_ages_have_one_unit(seconds: float, text: str) -> None:
+    """From a day on, the date."""
+    assert format_age(43_200, 43_200 + seconds) == text
 
 
 def test_statistics_are_printed(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
