@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import cast
 
 from flask import Blueprint, Request, Response
-from werkzeug import http
 from wsproto.utilities import generate_accept_token
 
 from persona_stream.auth.base import invalid_token
@@ -105,9 +104,17 @@ def _is_upgrade(request: Request) -> bool:
     A proxy that removes ``Connection``, or passes the request on in HTTP/1.0, would take the WebSocket for a response,
     and might send the requests of other clients into it (netty/netty PR 12606).
     """
-    protocols, options = (http.parse_set_header(request.headers.get(name)) for name in ("Upgrade", "Connection"))
-    is_http_1_1 = request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
-    return is_http_1_1 and "websocket" in protocols and "upgrade" in options
+    environ = request.environ
+    if environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
+    return _has_token(environ.get("HTTP_UPGRADE", ""), "websocket") and _has_token(
+        environ.get("HTTP_CONNECTION", ""), "upgrade"
+    )
+
+
+def _has_token(value: str, token: str) -> bool:
+    """Return whether a list of tokens (RFC 9110 §5.6.1) has one; werkzeug's parser takes a tenth of the handshake."""
+    return any(member.strip(" \t").lower() == token for member in value.split(","))
 
 
 def _check_origin(request: Request, services: Services) -> None:
