@@ -81,6 +81,14 @@ class AnswerCache:
         except Unavailable:
             return None
 
+    def take_over(self, key: str, holder: str, run_id: str, seconds: float) -> str | None:
+        """Claim a question whose claim a run without an answer still holds; otherwise as ``claim``."""
+        try:
+            self._store.release(key, holder)
+        except Unavailable:
+            return None
+        return self.claim(key, run_id, seconds)
+
     def finish(self, key: str, entries: Sequence[facts.Entry]) -> None:
         """Keep the answer of a run that has ended, and release its claim."""
         answer = answer_of(entries)

@@ -281,16 +281,21 @@ class RunManager:
             return None
         longest = facts.run_terms(run.journal.entries).deadline + _CLAIM_MARGIN
         leader_id = self._cache.claim(key, run.run_id, longest)
-        if leader_id in (None, run.run_id):
-            return None
-        try:
-            leader = self._journals.follow(leader_id)
-        except (NotFound, Gone, Unavailable):
-            return None
-        gives_no_answer = facts.has_ended(leader.entries) or facts.has_asked(leader.entries)
-        if gives_no_answer and answer_of(leader.entries) is None:
-            return None
-        return leader
+        while leader_id not in (None, run.run_id):
+            try:
+                leader = self._journals.follow(leader_id)
+            except Unavailable:
+                return None
+            except (NotFound, Gone):
+                leader = None
+            if leader is not None:
+                if answer_of(leader.entries) is not None:
+                    return leader
+                if not facts.has_ended(leader.entries):
+                    return None if facts.has_asked(leader.entries) else leader
+            # Its process may be gone: one of the runs that followed it becomes the next leader.
+            leader_id = self._cache.take_over(key, leader_id, run.run_id, longest)
+        return None
 
     def forecast(self, run: ActiveRun, history_tokens: int) -> Forecast | None:
         """Return the forecast of a run that starts now."""

@@ -203,6 +203,33 @@ def test_a_question_runs_when_the_run_that_it_follows_is_cancelled(cluster: Clus
     assert (tmp_path / "ledger").read_text() == "ran\nran\n"
 
 
+@pytest.mark.parametrize("is_server_killed", [False, True])
+def test_one_of_several_followers_runs_when_the_run_that_they_follow_is_cancelled(
+    cluster: Cluster, tmp_path: Path, is_server_killed: bool
+):
+    """The others follow that one, also if nobody releases the claim of the cancelled run."""
+    cluster.start_worker(8)
+    first, second = (cluster.start_server(cache="10m") for _ in range(2))
+    cluster.wait_for_slots(first, 8)
+    cluster.wait_for_slots(second, 8)
+    message = f"record {tmp_path / 'ledger'} 3"
+    leader = ask(first, message)
+    wait_for((tmp_path / "ledger").exists)
+    streams = [events(ask(second, message)) for _ in range(3)]
+    for stream in streams:
+        assert [next(stream).data["status"] for _ in range(2)] == ["initializing", "processing"]
+    if is_server_killed:
+        first.process.kill()
+    canceller = second if is_server_killed else first
+    assert canceller.post(f"/api/runs/{leader.headers['X-Run-Id']}/cancel", {}).status_code == 200
+    followers = [list(stream) for stream in streams]
+    assert [answer(follower) for follower in followers] == ["recorded"] * 3
+    assert sum("cached" in follower[-1].data for follower in followers) == 2
+    assert (tmp_path / "ledger").read_text() == "ran\nran\n"
+    if is_server_killed:
+        first.stop()
+
+
 def test_a_run_outlives_its_server(cluster: Cluster):
     """Another server goes on with the stream: the worker appends the facts."""
     cluster.start_worker(1)
