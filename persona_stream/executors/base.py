@@ -33,11 +33,14 @@ class TaskCallbacks(Protocol):
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Handle a progress report. Must not block."""
 
-    def on_text(self, text: str) -> None:
-        """Handle the next part of the answer. Must not block."""
+    def on_text(self, text: str, *, is_coalesced: bool = False) -> None:
+        """Handle the next part of the answer. Must not block.
 
-    def on_reasoning(self, text: str) -> None:
-        """Handle the next part of the reasoning. Must not block."""
+        ``is_coalesced``: the caller joins the parts of 50 ms, so that there is no need to wait for more.
+        """
+
+    def on_reasoning(self, text: str, *, is_coalesced: bool = False) -> None:
+        """Handle the next part of the reasoning, as ``on_text``. Must not block."""
 
     def on_extras(self, extras: ProviderFields) -> None:
         """Handle fields of the message that a provider streamed. Must not block."""

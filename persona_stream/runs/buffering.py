@@ -1,7 +1,8 @@
 """Coalescing of text and progress, so that a run's journal grows by few entries however often its query sends.
 
-Text is written at once, then at most every 50 ms, or when there is much of it; progress at most every 100 ms, only the
-latest report. Everything here belongs to the thread of the event loop.
+Text is written at once, then at most every 50 ms, or when there is much of it; text that a worker process has coalesced
+in the same way is not delayed again. Progress is written at most every 100 ms, only the latest report. Everything here
+belongs to the thread of the event loop.
 """
 
 from collections.abc import Callable
@@ -74,8 +75,10 @@ class DeltaBuffer(Throttle):
         self._is_overflowing = False  # the overflow is not reported yet
         self.size = 0  # number of bytes written
 
-    def add(self, delta_type: coalescing.DeltaType, part: str | content.ProviderFields) -> None:
-        """Add the next part: a text, or for a ``ProviderDelta`` the fields."""
+    def add(
+        self, delta_type: coalescing.DeltaType, part: str | content.ProviderFields, *, is_coalesced: bool = False
+    ) -> None:
+        """Add the next part: a text, or for a ``ProviderDelta`` the fields; a coalesced one is written at once."""
         if self._is_cancelled or not part:
             return
         if isinstance(part, str):  # of at least one byte each
@@ -84,7 +87,7 @@ class DeltaBuffer(Throttle):
                 self._overflow()
                 return
         self._pending.append((delta_type, part))
-        if self._pending_characters >= content.MAX_SLICE_CHARACTERS:
+        if is_coalesced or self._pending_characters >= content.MAX_SLICE_CHARACTERS:
             self._write_pending(is_last=False)  # in the caller's time slice: many MiB at once would stall all streams
         else:
             self._schedule()

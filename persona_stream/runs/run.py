@@ -158,13 +158,13 @@ class ActiveRun:
             self._progress = buffering.ProgressThrottle(self.journal.append, self._host.clock)
         self._progress.report(message, fraction)
 
-    def on_text(self, text: str) -> None:
+    def on_text(self, text: str, *, is_coalesced: bool = False) -> None:
         """Write a part of the answer, coalesced."""
-        self._add_delta(facts.AnswerDelta, text)
+        self._add_delta(facts.AnswerDelta, text, is_coalesced=is_coalesced)
 
-    def on_reasoning(self, text: str) -> None:
+    def on_reasoning(self, text: str, *, is_coalesced: bool = False) -> None:
         """Write a part of the reasoning, coalesced."""
-        self._add_delta(facts.ReasoningDelta, text)
+        self._add_delta(facts.ReasoningDelta, text, is_coalesced=is_coalesced)
 
     def on_extras(self, extras: ProviderFields) -> None:
         """Write fields of the message that a provider streamed, coalesced."""
@@ -261,14 +261,16 @@ class ActiveRun:
         else:
             self.finish(facts.Failed("cancelled"))
 
-    def _add_delta(self, delta_type: coalescing.DeltaType, part: str | ProviderFields) -> None:
+    def _add_delta(
+        self, delta_type: coalescing.DeltaType, part: str | ProviderFields, *, is_coalesced: bool = False
+    ) -> None:
         if self.ended:
             return
         if self._deltas is None:
             on_overflow = partial(self.finish, facts.Failed("answer_too_large"))
             max_bytes = self._host.limits.max_answer_bytes
             self._deltas = buffering.DeltaBuffer(self.journal.append, max_bytes, on_overflow, self._host.clock)
-        self._deltas.add(delta_type, part)
+        self._deltas.add(delta_type, part, is_coalesced=is_coalesced)
 
     def _on_append(self) -> None:
         """Pass new facts to the observers; after the ending, close the run."""

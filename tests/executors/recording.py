@@ -30,10 +30,10 @@ class RecordingCallbacks:
     def on_progress(self, message: str, fraction: float | None) -> None:
         self.events.append(("progress", (message, fraction)))
 
-    def on_text(self, text: str) -> None:
+    def on_text(self, text: str, *, is_coalesced: bool = False) -> None:
         self.events.append(("text", text))
 
-    def on_reasoning(self, text: str) -> None:
+    def on_reasoning(self, text: str, *, is_coalesced: bool = False) -> None:
         self.events.append(("reasoning", text))
 
     def on_extras(self, extras: ProviderFields) -> None:

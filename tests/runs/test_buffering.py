@@ -55,6 +55,23 @@ def test_the_next_batch_waits_for_the_interval(run: Run):
     wait_for(lambda: run.written == [AnswerDelta("a"), AnswerDelta("b")], 5.0, sleep=gevent.sleep)
 
 
+def test_coalesced_parts_wait_for_nothing(run: Run):
+    """A worker process has joined the parts of 50 ms; waiting as long again would delay its tokens twice."""
+    run.deltas.add(AnswerDelta, "a", is_coalesced=True)
+    run.deltas.add(AnswerDelta, f"b{HIGH}", is_coalesced=True)
+    assert run.written == [AnswerDelta("a"), AnswerDelta("b")]
+    run.deltas.add(AnswerDelta, LOW, is_coalesced=True)
+    assert run.written == [AnswerDelta("a"), AnswerDelta("b"), AnswerDelta("😀")]
+
+
+def test_a_coalesced_part_is_written_after_the_parts_that_wait(run: Run):
+    """And with them, in their order."""
+    run.deltas.add(ReasoningDelta, "Hm")
+    run.deltas.add(AnswerDelta, "Y")
+    run.deltas.add(AnswerDelta, "es", is_coalesced=True)
+    assert run.written == [ReasoningDelta("Hm"), AnswerDelta("Yes")]
+
+
 def test_a_long_text_is_written_at_once_in_parts():
     """In the time slice of the code that sends it, and not in one piece by the timer of the batch."""
     run = Run(limit=2**20)

@@ -420,8 +420,10 @@ class WorkerProcess:
         match item:
             case protocol.Text(data=data):
                 self._dispatch_text(data, callbacks.on_text)
+                return
             case protocol.Reasoning(data=data):
                 self._dispatch_text(data, callbacks.on_reasoning)
+                return
             case protocol.Report(message=message, fraction=fraction):
                 callbacks.on_progress(message, fraction)
             case protocol.Upstream(call=call):
@@ -432,9 +434,9 @@ class WorkerProcess:
                 callbacks.on_extras(extras)
         self._turn.limit()
 
-    def _dispatch_text(self, data: bytes, on_part: Callable[[str], None]) -> None:
+    def _dispatch_text(self, data: bytes, on_part: Callable[..., None]) -> None:
         for part in slices(data.decode("utf-8", "surrogatepass")):
-            on_part(part)
+            on_part(part, is_coalesced=True)  # by the writer of the process
             self._turn.limit()
 
     def _stop_if_unused(self) -> None:
