@@ -21,9 +21,12 @@ _OWN_FAILURES = ("cancelled", "lost", "draining", "timeout")
 
 
 class FollowingTask:
-    """Task that follows the journal of another run; ``submit`` runs the query if that gives no answer."""
+    """Task that follows the journal of another run; ``submit`` runs the query if that gives no answer.
 
-    def __init__(self, run: ActiveRun, leader: Journal, submit: Callable[[], Task]) -> None:
+    Its argument is whether it may follow yet another run, which asks the backend for all that followed this one.
+    """
+
+    def __init__(self, run: ActiveRun, leader: Journal, submit: Callable[[bool], Task]) -> None:
         self._run = run
         self._leader = leader
         self._submit = submit
@@ -75,7 +78,9 @@ class FollowingTask:
             self._run.complete((ending,))
         else:
             self._wait_until_stored()
-            self._task = self._submit()
+            # An answer that may not be repeated, or a question: those of the next run probably would not do either, and
+            # the runs would ask the backend one after the other.
+            self._task = self._submit(isinstance(ending, facts.Failed))
             return
         self._run.on_released()
 

@@ -257,16 +257,16 @@ class RunManager:
             return False
         return run.is_orphaned or self.clock() > run.journal.entries[-1].at + CANCEL_TIMEOUT
 
-    def submit(self, run: ActiveRun, query: Query) -> Task:
-        """Submit a run's query to the executor of its backend, unless another run is answering the same question."""
+    def submit(self, run: ActiveRun, query: Query, may_follow: bool = True) -> Task:
+        """Submit a run's query to the executor of its backend, or follow a run that is answering the same question."""
         self._with_task[run.run_id] = run
-        leader = self._leader_of(run)
+        leader = self._leader_of(run) if may_follow else None
         if leader is None:
             self._following.discard(run.run_id)
             task = self._executor_for(run.request.backend).submit(run.request.backend, query, run)
         else:
             self._following.add(run.run_id)
-            task = FollowingTask(run, leader, lambda: self.submit(run, query))
+            task = FollowingTask(run, leader, partial(self.submit, run, query))
         if run.ended:  # while the claim waited for the store
             task.cancel()
         return task

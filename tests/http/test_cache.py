@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,15 @@ def test_the_failure_of_the_first_is_that_of_the_second(cached: ServerProcess):
     for thread in threads:
         thread.join(60)
     assert both[0]["error"] == both[1]["error"]
+
+
+def test_questions_whose_answers_may_not_be_repeated_do_not_wait_for_each_other(cached: ServerProcess):
+    """The first answer is cut short: then all others ask the backend at the same time."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: chat(cached, "short 1.5 together")["data"], range(6)))
+    assert len(set(answers)) == 6
+    assert time.monotonic() - began < 5 * 1.5
 
 
 def test_a_shared_cache_serves_all_users(tmp_path: Path):

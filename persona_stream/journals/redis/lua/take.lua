@@ -1,6 +1,6 @@
--- Take a run that is offered, and write its start, if there is one to write. Returns the number of its facts, or 0 if another worker has it, or if
--- it has ended: a message that is delivered twice starts nothing. A call that is repeated, because its reply was lost, has
--- the same attempt.
+-- Take a run that is offered, and write its start, if there is one to write. Returns the number of its facts, or 0 if
+-- another worker has it, or if it has ended: a message that is delivered twice starts nothing. A call that is repeated,
+-- because its reply was lost, has the same attempt.
 -- KEYS: facts, record
 -- ARGV: run, worker, attempt, the fact that starts it, or nothing if it has started
 local run, worker, attempt = ARGV[1], ARGV[2], ARGV[3]
