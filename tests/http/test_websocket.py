@@ -238,10 +238,10 @@ def test_handshakes_are_refused_with_their_status(server: ServerProcess, headers
         body = b"x" if "Content-Length" in headers else None
         prepared = session.prepare_request(request)
         prepared.body = body
-        response = session.send(prepared, stream=True, timeout=30)
-        assert response.status_code == status
-        if status != 101:
-            assert response.json()["success"] is False
+        with session.send(prepared, stream=True, timeout=30) as response:
+            assert response.status_code == status
+            if status != 101:
+                assert response.json()["success"] is False
 
 
 def test_http_1_0_is_not_upgraded(server: ServerProcess):
